@@ -62,6 +62,10 @@ type Case struct {
 	Prior []Finding
 	// Issued is the newest certificate known to have been issued for the claim's certificate, nil when that is not known.
 	Issued *Cert
+	// ValidUntil and RenewBy are those of the judgement before, zero when not known. They outlive the evidence: an
+	// endpoint that can no longer be seen still has the end that was last seen.
+	ValidUntil time.Time
+	RenewBy    time.Time
 }
 
 // Policy holds the few numbers that judging needs. The zero value of a field means its default.
@@ -93,4 +97,3 @@ type Setting struct {
 	// DefaultRoute is for claims whose route is empty or undeclared.
 	DefaultRoute string
 }
-

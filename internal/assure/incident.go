@@ -75,8 +75,11 @@ type NoticeKind string
 const (
 	NoticeTrigger NoticeKind = "trigger" // something is wrong, or has got worse
 	NoticeResolve NoticeKind = "resolve" // it is over, on positive evidence
-	NoticeAck     NoticeKind = "ack"     // somebody has taken it
-	NoticeTest    NoticeKind = "test"    // a drill, along the real path
+	// NoticeSupersede closes the alert of an earlier stage, in systems that keep one for each key, because a worse stage
+	// has replaced it. People are not told of it.
+	NoticeSupersede NoticeKind = "supersede"
+	NoticeAck       NoticeKind = "ack"  // somebody has taken it
+	NoticeTest      NoticeKind = "test" // a drill, along the real path
 )
 
 // Notice is something a route must be told. It is a database row before it is anything else; each channel of it

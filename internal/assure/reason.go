@@ -70,11 +70,13 @@ const (
 	Unclaimed         Reason = "unclaimed"
 )
 
-// reasons gives each code its link, in the order of the documentation.
-var reasons = []struct {
+type reasonLink struct {
 	Reason Reason
 	Link   Link
-}{
+}
+
+// reasons gives each code its link, in the order of the documentation.
+var reasons = []reasonLink{
 	{Expired, Serving}, {NotYetValid, Serving}, {Expiring, Serving}, {NameMismatch, Serving}, {SelfSigned, Serving},
 	{UntrustedIssuer, Serving}, {ChainIncomplete, Serving}, {ChainExpired, Serving}, {ChainExpiring, Serving},
 	{Revoked, Serving}, {RevocationUnclear, Serving}, {WeakKey, Serving}, {WeakSignature, Serving}, {WrongPurpose, Serving},
