@@ -37,6 +37,7 @@ func (b *bench) decide() {
 		b.stale(age)
 		return
 	}
+	b.j.StaleAt = ev.LastSeen.Add(b.Claim.MaxAge())
 	if blind, ok := ev.Fact.(Blind); ok {
 		b.blind(blind.Detail)
 		return
@@ -162,14 +163,7 @@ func (b *bench) deadline() Stage {
 }
 
 func (b *bench) missing() {
-	age := b.Now.Sub(b.Claim.Declared)
-	stage := StageNone
-	switch {
-	case b.Claim.Declared.IsZero() || age > b.Claim.MaxAge()+b.repair():
-		stage = StagePage
-	case age > b.Claim.MaxAge():
-		stage = b.deadline()
-	}
+	stage := b.unlooked(b.Claim.Declared)
 	f := Finding{
 		Reason: EvidenceMissing, Stage: stage, Cause: "evidence/" + string(b.Claim.Link), Since: b.Claim.Declared,
 		Summary: fmt.Sprintf("Nobody has looked at %s since it was declared.", b.what()),
@@ -180,13 +174,29 @@ func (b *bench) missing() {
 	b.unseen(f)
 }
 
-func (b *bench) stale(age time.Duration) {
-	stage := b.deadline()
-	if age > b.Claim.MaxAge()+b.repair() {
-		stage = StagePage
+// unlooked is the stage of a claim that nobody has looked at since the given time: nobody is told within the age that
+// evidence may have, then it is work, and a page once that has lasted as long as a repair would.
+func (b *bench) unlooked(since time.Time) Stage {
+	due := since.Add(b.Claim.MaxAge())
+	urgent := due.Add(b.repair())
+	switch {
+	case since.IsZero() || b.Now.After(urgent):
+		return StagePage
+	case b.Now.After(due):
+		b.j.StaleAt = urgent
+		if edge := b.ValidUntil.Add(-b.repair()); !b.ValidUntil.IsZero() && edge.After(b.Now) && edge.Before(urgent) {
+			b.j.StaleAt = edge
+		}
+		return b.deadline()
+	default:
+		b.j.StaleAt = due
+		return StageNone
 	}
+}
+
+func (b *bench) stale(age time.Duration) {
 	f := Finding{
-		Reason: EvidenceStale, Stage: stage, Cause: "evidence/" + string(b.Claim.Link), Since: b.Evidence.LastSeen.Add(b.Claim.MaxAge()),
+		Reason: EvidenceStale, Stage: b.unlooked(b.Evidence.LastSeen), Cause: "evidence/" + string(b.Claim.Link), Since: b.Evidence.LastSeen.Add(b.Claim.MaxAge()),
 		Summary: fmt.Sprintf("The last look at %s is %s old; it is due every %s.", b.what(), Ago(age), Ago(b.Claim.Every)),
 		Impact:  b.lastKnown(),
 		Action:  "Check that the patrol runs and is on time; see the monitor page.",
@@ -247,7 +257,7 @@ func (b *bench) finish() Judgement {
 		b.verdict = Upheld
 	}
 	b.j.Verdict = b.verdict
-	b.j.ValidUntil, b.j.RenewBy = b.j.ValidUntil.UTC(), b.j.RenewBy.UTC()
+	b.j.ValidUntil, b.j.RenewBy, b.j.StaleAt = b.j.ValidUntil.UTC(), b.j.RenewBy.UTC(), b.j.StaleAt.UTC()
 	slices.SortStableFunc(b.j.Findings, func(x, y Finding) int {
 		return cmp.Or(cmp.Compare(y.Stage, x.Stage), cmp.Compare(y.Severity.rank(), x.Severity.rank()),
 			cmp.Compare(reasonOrder(x.Reason), reasonOrder(y.Reason)), cmp.Compare(x.Address, y.Address))

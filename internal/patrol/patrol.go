@@ -236,9 +236,9 @@ func (p *Patrol) Record(ctx context.Context, looks ...assure.Look) error {
 // Scan finds claims that nobody looked at for too long, and incidents about claims that are no longer declared. It
 // returns how many claims it judged.
 func (p *Patrol) Scan(ctx context.Context) (int, error) {
-	const batch = 500
+	const batch, passes = 500, 200 // the rest waits for the next scan
 	total := 0
-	for {
+	for range passes {
 		ids, err := p.Ledger.Stale(ctx, p.Now(), batch)
 		if err != nil {
 			return total, fmt.Errorf("scan for stale evidence: %w", err)
@@ -250,9 +250,10 @@ func (p *Patrol) Scan(ctx context.Context) (int, error) {
 		}
 		total += len(ids)
 		if len(ids) < batch {
-			return total, p.withdraw(ctx)
+			break
 		}
 	}
+	return total, p.withdraw(ctx)
 }
 
 func (p *Patrol) withdraw(ctx context.Context) error {
