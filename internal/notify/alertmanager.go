@@ -101,6 +101,7 @@ func NewAlertmanager(name string, c AlertmanagerConfig) (Channel, error) {
 
 func (a alertmanager) Name() string                { return a.name }
 func (a alertmanager) Kind() string                { return "alertmanager" }
+func (a alertmanager) Supersedes() bool            { return true }
 func (a alertmanager) RefreshEvery() time.Duration { return alertRefresh }
 
 func (a alertmanager) Secrets() []string {
@@ -130,11 +131,14 @@ func (a alertmanager) Call(ctx context.Context, m Message) (Call, error) {
 		starts = m.At // an alert that ends before it starts is refused
 	}
 	var alerts []alert
-	if m.Over() {
+	switch {
+	case m.Kind == assure.NoticeSupersede:
+		alerts = append(alerts, a.alert(m, m.Stage, starts, m.At))
+	case m.Over():
 		for s := min(assure.StageTicket, m.Stage); s <= m.Stage; s++ {
 			alerts = append(alerts, a.alert(m, s, starts, m.At))
 		}
-	} else {
+	default:
 		life := alertLife
 		if m.Kind == assure.NoticeTest {
 			life = drillLife

@@ -118,6 +118,12 @@ func (s *httpSender) RefreshEvery() time.Duration {
 	return 0
 }
 
+// Supersedes is the channel's, false when it does not say.
+func (s *httpSender) Supersedes() bool {
+	p, ok := s.channel.(Superseder)
+	return ok && p.Supersedes()
+}
+
 func (s *httpSender) Send(ctx context.Context, m Message) Outcome {
 	return s.attempt(ctx, func(ctx context.Context) (Call, error) { return s.channel.Call(ctx, m) }, s.channel.Classify)
 }
@@ -144,7 +150,7 @@ func (s *httpSender) attempt(ctx context.Context, build func(context.Context) (C
 		return Outcome{Class: assure.Rejected, Detail: "the message cannot be built: " + err.Error()}
 	}
 	if len(call.Requests) == 0 {
-		return Outcome{Class: assure.Accepted, Detail: call.Nothing}
+		return Outcome{Class: assure.Accepted, Detail: call.Nothing, Untried: true}
 	}
 	if call.Replicas {
 		return s.replicas(call.Requests, classify)

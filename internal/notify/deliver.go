@@ -18,6 +18,7 @@ const (
 	drillGiveUp    = time.Hour
 	defaultLease   = time.Minute
 	recordLimit    = 10 * time.Second
+	resolveRefresh = 15 * time.Minute
 	shortestRetry  = 5 * time.Second
 	retryAfterSlow = time.Minute // the longest that a failing (not limiting) service can make us wait
 )
@@ -124,13 +125,18 @@ func (d *Deliverer) Deliver(ctx context.Context, id int64) (next time.Time, err 
 // attempt tries once and decides what becomes of the delivery. evidence is false when the outcome says nothing about
 // the channel.
 func (d *Deliverer) attempt(ctx context.Context, del assure.Delivery, now time.Time) (out Outcome, state assure.DeliveryState, wait time.Duration, evidence bool) {
-	if why := superseded(del); why != "" {
-		return Outcome{Class: assure.Rejected, Detail: "not sent: " + why}, assure.DeliveryFailed, 0, false
-	}
 	s, ok := d.channels[del.Channel]
 	if !ok {
 		out = Outcome{Class: assure.Denied, Detail: "not sent: the channel is not configured any more"}
 		return out, assure.DeliveryFailed, 0, true
+	}
+	keyed := supersedes(s)
+	if why := overtaken(del, keyed); why != "" {
+		return Outcome{Class: assure.Rejected, Detail: "not sent: " + why}, assure.DeliveryFailed, 0, false
+	}
+	if del.Notice.Kind == assure.NoticeSupersede && !keyed {
+		out = Outcome{Class: assure.Accepted, Detail: "nothing sent: the worse stage has a message of its own", Untried: true}
+		return out, assure.DeliverySent, 0, false
 	}
 	out = s.Send(ctx, NewMessage(del, d.o.BaseURL, now))
 	if out.Class != assure.Accepted && ctx.Err() != nil {
@@ -140,7 +146,7 @@ func (d *Deliverer) attempt(ctx context.Context, del assure.Delivery, now time.T
 	}
 	switch out.Class {
 	case assure.Accepted:
-		return out, assure.DeliverySent, 0, true
+		return out, assure.DeliverySent, 0, !out.Untried
 	case assure.Rejected:
 		return out, assure.DeliveryFailed, 0, true
 	}
@@ -151,15 +157,23 @@ func (d *Deliverer) attempt(ctx context.Context, del assure.Delivery, now time.T
 	return out, assure.DeliveryPending, pause(out, del.Attempt), true
 }
 
-// superseded says why a delivery must not be made any more although it is pending; empty when it must.
-func superseded(del assure.Delivery) string {
-	i := del.Incident
-	if i.State != assure.Resolved {
+func supersedes(s Sender) bool {
+	p, ok := s.(Superseder)
+	return ok && p.Supersedes()
+}
+
+// overtaken says why a delivery must not be made any more although it is pending; empty when it must. What would open
+// an alert that nothing closes again is not sent.
+func overtaken(del assure.Delivery, keyed bool) string {
+	i, n := del.Incident, del.Notice
+	if n.Kind != assure.NoticeTrigger && n.Kind != assure.NoticeAck {
 		return ""
 	}
-	switch del.Notice.Kind {
-	case assure.NoticeTrigger, assure.NoticeAck:
+	if i.State == assure.Resolved {
 		return "the incident was resolved on " + i.ResolvedAt.UTC().Format("2 Jan 2006 15:04:05 UTC") + ", before this could be delivered"
+	}
+	if keyed && i.Told[n.Route] > n.Stage {
+		return "a worse stage has taken over before this could be delivered"
 	}
 	return ""
 }
@@ -169,7 +183,8 @@ func givenUp(del assure.Delivery, now time.Time) string {
 	switch {
 	case del.Notice.Kind == assure.NoticeTest && !del.Notice.At.IsZero() && now.Sub(del.Notice.At) >= drillGiveUp:
 		return "a drill that comes this late would be taken for another"
-	case del.Notice.Kind == assure.NoticeResolve && !del.Incident.ResolvedAt.IsZero() && now.Sub(del.Incident.ResolvedAt) >= resolveGiveUp:
+	case (del.Notice.Kind == assure.NoticeResolve || del.Notice.Kind == assure.NoticeSupersede) &&
+		!del.Incident.ResolvedAt.IsZero() && now.Sub(del.Incident.ResolvedAt) >= resolveGiveUp:
 		return "the incident has been over for a day"
 	}
 	return ""
@@ -238,16 +253,26 @@ func (d *Deliverer) RefreshEvery(channel string) time.Duration {
 	return 0
 }
 
-// Refresh sends an already accepted trigger of an incident that is still open again, for services that forget
-// (Alertmanager keeps alerts in memory). It touches neither the outbox nor any receipt: the next refresh is the retry.
-// Whoever calls it does so every [Deliverer.RefreshEvery] for each sent trigger delivery of an unresolved incident on
-// such a channel, with the delivery as the outbox holds it. ok is false when there is nothing to refresh.
+// Refresh sends again what a forgetful service must hear again (Alertmanager keeps alerts in memory): an accepted
+// trigger for as long as its stage is the present one of an open incident, and a resolution for a quarter of an hour,
+// in case a refresh of the trigger crossed it. It touches neither the outbox nor any receipt: the next refresh is the
+// retry. Whoever calls it does so every [Deliverer.RefreshEvery] for each sent delivery on such a channel, with the
+// delivery as the outbox holds it at that moment. ok is false when there is nothing to refresh.
 func (d *Deliverer) Refresh(ctx context.Context, del assure.Delivery) (fact assure.Delivered, ok bool) {
-	s := d.channels[del.Channel]
-	if s == nil || d.RefreshEvery(del.Channel) == 0 || del.State != assure.DeliverySent ||
-		del.Notice.Kind != assure.NoticeTrigger || del.Incident.State == assure.Resolved {
+	s, now := d.channels[del.Channel], d.o.Now().UTC()
+	if s == nil || d.RefreshEvery(del.Channel) == 0 || del.State != assure.DeliverySent || !stillHolds(del, now) {
 		return assure.Delivered{}, false
 	}
-	out := s.Send(ctx, NewMessage(del, d.o.BaseURL, d.o.Now().UTC()))
+	out := s.Send(ctx, NewMessage(del, d.o.BaseURL, now))
 	return out.Delivered(del.Channel), true
+}
+
+func stillHolds(del assure.Delivery, now time.Time) bool {
+	switch del.Notice.Kind {
+	case assure.NoticeTrigger:
+		return overtaken(del, true) == ""
+	case assure.NoticeResolve:
+		return del.Incident.State == assure.Resolved && now.Sub(del.Incident.ResolvedAt) < resolveRefresh
+	}
+	return false
 }

@@ -31,7 +31,8 @@
 // delivery number (webhook), and for those that cannot, the incident's short name in the text.
 //
 // A trigger or acknowledgement that could not be delivered before its incident was resolved is not sent any more. Its
-// receipt says so. A late trigger would open again what the resolution has closed.
+// receipt says so. A late trigger would open again what the resolution has closed. The same holds, in services that keep an alert for each key, for a
+// stage that a worse one has overtaken.
 //
 // # Who retries, and when
 //

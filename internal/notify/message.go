@@ -144,6 +144,8 @@ func (m Message) label() string {
 		return "TAKEN"
 	case assure.NoticeTest:
 		return "DRILL"
+	case assure.NoticeSupersede:
+		return "SUPERSEDED"
 	}
 	return strings.ToUpper(m.Stage.String())
 }

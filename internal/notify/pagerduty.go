@@ -69,6 +69,7 @@ func NewPagerDuty(name string, c PagerDutyConfig) (Channel, error) {
 
 func (p pagerDuty) Name() string      { return p.name }
 func (p pagerDuty) Kind() string      { return "pagerduty" }
+func (p pagerDuty) Supersedes() bool  { return true }
 func (p pagerDuty) Secrets() []string { return []string{p.cfg.RoutingKey} }
 
 type pagerDutyEventBody struct {
@@ -117,6 +118,8 @@ type pagerDutyLink struct {
 func (p pagerDuty) Call(ctx context.Context, m Message) (Call, error) {
 	var events []pagerDutyEventBody
 	switch m.Kind {
+	case assure.NoticeSupersede:
+		events = append(events, pagerDutyEventBody{Action: "resolve", DedupKey: m.DedupKey})
 	case assure.NoticeResolve, assure.NoticeAck:
 		action := "resolve"
 		if m.Kind == assure.NoticeAck {

@@ -86,6 +86,7 @@ func NewPushover(name string, c PushoverConfig) (Channel, error) {
 
 func (p pushover) Name() string      { return p.name }
 func (p pushover) Kind() string      { return "pushover" }
+func (p pushover) Supersedes() bool  { return true }
 func (p pushover) Secrets() []string { return append(userinfo(p.cfg.URL), p.cfg.Token, p.cfg.User) }
 
 // cancelPath is the part of a path by which the answer to a cancellation is told from that to a message.
@@ -106,6 +107,14 @@ func (p pushover) Call(ctx context.Context, m Message) (Call, error) {
 		return nil
 	}
 	tag := pushoverTag(m)
+	stageTag := tag + "-" + m.Stage.String()
+	if m.Kind == assure.NoticeSupersede {
+		// The worse stage rings by itself. That of the stage before is no longer what is to be acknowledged.
+		if err := add(cancelPath+"cancel_by_tag/"+stageTag+".json", url.Values{}); err != nil {
+			return Call{}, err
+		}
+		return call, nil
+	}
 	if m.Over() || m.Kind == assure.NoticeAck {
 		if isReceipt(m.ProviderID) {
 			if err := add(cancelPath+m.ProviderID+"/cancel.json", url.Values{}); err != nil {
@@ -136,7 +145,7 @@ func (p pushover) Call(ctx context.Context, m Message) (Call, error) {
 		form.Set("priority", "2")
 		form.Set("retry", strconv.Itoa(p.cfg.Retry))
 		form.Set("expire", strconv.Itoa(p.cfg.Expire))
-		form.Set("tags", tag)
+		form.Set("tags", tag+","+stageTag)
 	case m.Kind == assure.NoticeTrigger && m.Stage >= assure.StagePage:
 		form.Set("priority", "1")
 	default:

@@ -33,6 +33,13 @@ type Refresher interface {
 	RefreshEvery() time.Duration
 }
 
+// Superseder is a Sender whose service keeps one alert for each deduplication key, and so must be told when a worse
+// stage has taken the place of an earlier one. Other channels are not given such notices: people have been told of the
+// worse stage already.
+type Superseder interface {
+	Supersedes() bool
+}
+
 // Outcome is how one attempt ended.
 type Outcome struct {
 	Class assure.ReceiptClass
@@ -47,6 +54,8 @@ type Outcome struct {
 	// Impaired is set on an accepted outcome when a part of the channel did not take the message (a replica, a
 	// recipient): the worst class among those parts.
 	Impaired assure.ReceiptClass
+	// Untried is set when there was nothing to send: the outcome says nothing about the channel.
+	Untried bool
 }
 
 // Delivered is the outcome as a fact about the channel. An impaired channel is not well, although the message went out.

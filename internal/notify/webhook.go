@@ -44,11 +44,13 @@ const WebhookVersion = 1
 
 // WebhookMessage is the JSON body of a signed webhook. Times are RFC 3339 in UTC and absent when not known.
 type WebhookMessage struct {
-	Version  int             `json:"version"`
-	Delivery int64           `json:"delivery"`
-	Notice   string          `json:"notice"` // the same for all channels that are told
-	Channel  string          `json:"channel"`
-	Kind     string          `json:"kind"`     // trigger, resolve, ack or test
+	Version  int    `json:"version"`
+	Delivery int64  `json:"delivery"`
+	Notice   string `json:"notice"` // the same for all channels that are told
+	Channel  string `json:"channel"`
+	// Kind is trigger, resolve, ack, test, or supersede: a worse stage has taken over, and whatever is kept under this
+	// dedup_key is to be closed without telling anybody.
+	Kind     string          `json:"kind"`
 	Stage    string          `json:"stage"`    // ticket, page or outage
 	Severity string          `json:"severity"` // ticket or page
 	Urgent   bool            `json:"urgent"`   // somebody must act now, and nobody has taken it
@@ -96,8 +98,10 @@ func NewWebhook(name string, c WebhookConfig) (Channel, error) {
 	return webhook{name, c}, nil
 }
 
-func (w webhook) Name() string      { return w.name }
-func (w webhook) Kind() string      { return "webhook" }
+func (w webhook) Name() string     { return w.name }
+func (w webhook) Kind() string     { return "webhook" }
+func (w webhook) Supersedes() bool { return true }
+
 func (w webhook) Secrets() []string { return append(urlSecrets(w.cfg.URL), w.cfg.Secret) }
 
 func (w webhook) Call(ctx context.Context, m Message) (Call, error) {
