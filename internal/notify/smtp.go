@@ -149,13 +149,13 @@ func (s *smtpSender) Send(ctx context.Context, m Message) Outcome {
 	if err != nil {
 		return s.tidy(Outcome{Class: assure.Rejected, Detail: "the mail cannot be built: " + err.Error()})
 	}
-	return s.attempt(ctx, func(c *smtpSession) Outcome { return c.deliver(s.from, s.to, raw) })
+	return s.attempt(ctx, func(ctx context.Context, c *smtpSession) Outcome { return c.deliver(ctx, s.from, s.to, raw) })
 }
 
 // Probe connects, authenticates and says goodbye. Whether the recipients exist is not asked: servers take that for
 // address harvesting.
 func (s *smtpSender) Probe(ctx context.Context) (Outcome, bool) {
-	return s.attempt(ctx, func(*smtpSession) Outcome {
+	return s.attempt(ctx, func(context.Context, *smtpSession) Outcome {
 		detail := "connected"
 		if s.cfg.Username != "" {
 			detail = "connected and signed in"
@@ -164,7 +164,7 @@ func (s *smtpSender) Probe(ctx context.Context) (Outcome, bool) {
 	}), true
 }
 
-func (s *smtpSender) attempt(ctx context.Context, act func(*smtpSession) Outcome) (o Outcome) {
+func (s *smtpSender) attempt(ctx context.Context, act func(context.Context, *smtpSession) Outcome) (o Outcome) {
 	defer func() { o = s.tidy(o) }()
 	defer func() {
 		if p := recover(); p != nil {
@@ -178,7 +178,7 @@ func (s *smtpSender) attempt(ctx context.Context, act func(*smtpSession) Outcome
 		return o
 	}
 	defer c.close()
-	return act(c)
+	return act(ctx, c)
 }
 
 func (s *smtpSender) tidy(o Outcome) Outcome {

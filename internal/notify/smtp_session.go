@@ -141,14 +141,14 @@ func (s *smtpSession) mechanism(cfg SMTPConfig) (smtp.Auth, error) {
 }
 
 // deliver hands one mail over. The outcome is accepted when the server took it for at least one recipient.
-func (s *smtpSession) deliver(from string, to []string, raw []byte) Outcome {
+func (s *smtpSession) deliver(ctx context.Context, from string, to []string, raw []byte) Outcome {
 	if err := s.client.Mail("<" + from + ">"); err != nil {
-		return smtpFailure(nil, "MAIL FROM", err)
+		return smtpFailure(ctx, "MAIL FROM", err)
 	}
 	var refused []Outcome
 	for _, r := range to {
 		if err := s.client.Rcpt("<" + r + ">"); err != nil {
-			o := smtpFailure(nil, r, err)
+			o := smtpFailure(ctx, r, err)
 			refused = append(refused, o)
 			if o.Code == 0 || o.Code == 421 {
 				return o // the conversation is over, not only this recipient
@@ -167,14 +167,14 @@ func (s *smtpSession) deliver(from string, to []string, raw []byte) Outcome {
 	}
 	w, err := s.client.Data()
 	if err != nil {
-		return smtpFailure(nil, "DATA", err)
+		return smtpFailure(ctx, "DATA", err)
 	}
 	if _, err := w.Write(raw); err != nil {
-		return smtpFailure(nil, "send the mail", err)
+		return smtpFailure(ctx, "send the mail", err)
 	}
 	// Only the answer to the final dot says whether the server took the mail (RFC 5321 section 4.2.5).
 	if err := w.Close(); err != nil {
-		return smtpFailure(nil, "the mail", err)
+		return smtpFailure(ctx, "the mail", err)
 	}
 	o := Outcome{Class: assure.Accepted, Code: 250, Detail: "taken by the mail server"}
 	if len(refused) > 0 {
@@ -215,7 +215,7 @@ var enhanced = regexp.MustCompile(`^\s*([245])\.(\d{1,3})\.(\d{1,3})\b`)
 func smtpFailure(ctx context.Context, what string, err error) Outcome {
 	var reply *textproto.Error
 	if !errors.As(err, &reply) {
-		if ctx != nil && ctx.Err() != nil {
+		if ctx.Err() != nil {
 			err = ctx.Err() // the connection was closed because time was up
 		}
 		if errors.Is(err, smtp.ErrUnencrypted) {
