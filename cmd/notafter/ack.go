@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/notafter/notafter/internal/assure"
+)
+
+func (p *program) ack() *cobra.Command {
+	var o apiOptions
+	var who string
+	cmd := &cobra.Command{
+		Use:   "ack INCIDENT",
+		Short: "Take an incident of a running notafter",
+		Long: `ack tells a running "notafter serve" that somebody has taken an incident. That covers its present stage: if it
+gets worse, people are told again. Acknowledging again changes nothing.
+
+Exit statuses: 0 taken, 1 not, 2 wrong use.`,
+		Example: `  notafter ack k3f7q2
+  notafter ack k3f7q2 --as ana
+  notafter ack k3f7q2 --server https://notafter.example.com --token-file ~/.notafter-token`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || args[0] == "" {
+				return misuse(`want exactly one incident, as "notafter incidents" lists them`)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.runAck(cmd.Context(), o, args[0], who)
+		},
+	}
+	o.flags(cmd.Flags())
+	cmd.Flags().StringVar(&who, "as", "", "sign with `NAME` where nobody has to sign in (default $USER)")
+	return cmd
+}
+
+func (p *program) runAck(ctx context.Context, o apiOptions, id, who string) error {
+	api, err := p.api(o)
+	if err != nil {
+		return err
+	}
+	if who == "" {
+		who = p.env("USER")
+	}
+	body := map[string]string{}
+	if who != "" {
+		body["who"] = who
+	}
+	var i assure.Incident
+	if err := api.call(ctx, http.MethodPost, "/api/v1/incidents/"+url.PathEscape(id)+"/acknowledge", nil, body, &i); err != nil {
+		return failed(err)
+	}
+	switch {
+	case i.State == assure.Resolved:
+		_, err = fmt.Fprintf(p.stdout, "%s is resolved already, since %s.\n", clean(string(i.ID)), stampOf(i.ResolvedAt))
+	default:
+		_, err = fmt.Fprintf(p.stdout, "%s is taken by %s at stage %s: %s\n", clean(string(i.ID)), clean(i.AckedBy), i.AckedStage, clean(i.Summary))
+	}
+	return err
+}

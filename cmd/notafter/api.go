@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// apiClient talks to the API of a running "notafter serve".
+type apiClient struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+type apiOptions struct {
+	server    string
+	tokenFile string
+}
+
+func (o *apiOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.server, "server", "http://127.0.0.1:8710", "`ADDRESS` of the running notafter")
+	f.StringVar(&o.tokenFile, "token-file", "", "read the API token from `FILE` (default $NOTAFTER_TOKEN)")
+}
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 32 << 20
+
+func (p *program) api(o apiOptions) (*apiClient, error) {
+	base, err := url.Parse(o.server)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil {
+		return nil, misuse("--server must be an http or https address, such as http://127.0.0.1:8710")
+	}
+	token := p.env("NOTAFTER_TOKEN")
+	if o.tokenFile != "" {
+		b, err := os.ReadFile(o.tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("read token: %w", err)
+		}
+		token = string(b)
+		if strings.TrimSpace(token) == "" {
+			return nil, fmt.Errorf("read token: %s is empty", o.tokenFile)
+		}
+	}
+	token = strings.TrimSpace(token)
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, errors.New("the API token is not a single word of ASCII")
+	}
+	if token != "" && base.Scheme == "http" && !isLoopback(base.Hostname()) {
+		return nil, fmt.Errorf("the API token is not sent in clear text to %s; use https", base.Host)
+	}
+	return &apiClient{base: base, token: token, http: &http.Client{
+		Timeout: 30 * time.Second,
+		// A redirect would carry the token, or a request to change something, to who knows where.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// call sends body as JSON, when there is one, and decodes the answer into out. What the server says went wrong becomes
+// the error.
+func (c *apiClient) call(ctx context.Context, method, path string, query url.Values, body, out any) error {
+	u := c.base.JoinPath(path)
+	u.RawQuery = query.Encode()
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		in = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), in)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w (is notafter serving there?)", c.base.Host, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", c.base.Host, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		return c.refusal(resp, answer)
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("read answer of %s: %w", c.base.Host, err)
+	}
+	return nil
+}
+
+// refusal makes an error of an answer that is not a success, with the server's own words where it has some (RFC 9457).
+func (c *apiClient) refusal(resp *http.Response, answer []byte) error {
+	var problem struct {
+		Title  string `json:"title"`
+		Detail string `json:"detail"`
+	}
+	_ = json.Unmarshal(answer, &problem) // what is no problem document has no words for us
+	words := problem.Detail
+	if words == "" {
+		words = problem.Title
+	}
+	if words == "" {
+		words = http.StatusText(resp.StatusCode)
+	}
+	hint := ""
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		hint = "; give a token with --token-file or $NOTAFTER_TOKEN"
+	case http.StatusForbidden:
+		hint = "; the token may not do this"
+	}
+	return fmt.Errorf("%s answers %d: %s%s", c.base.Host, resp.StatusCode, clip(clean(words), 300), hint)
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/notafter/notafter/internal/assure"
+)
+
+// incidentList is the API's answer to GET /api/v1/incidents.
+type incidentList struct {
+	Incidents []assure.Incident `json:"incidents"`
+	Total     int               `json:"total"`
+}
+
+func (p *program) incidents() *cobra.Command {
+	var o apiOptions
+	var all bool
+	var limit int
+	var format string
+	cmd := &cobra.Command{
+		Use:   "incidents",
+		Short: "List the incidents of a running notafter",
+		Long: `incidents asks a running "notafter serve" for its open incidents, the newest first.
+
+Exit statuses: 0 answered, 1 not answered, 2 wrong use.`,
+		Example: `  notafter incidents
+  notafter incidents --all --output json
+  NOTAFTER_TOKEN=... notafter incidents --server https://notafter.example.com`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "table" && format != "json" {
+				return misuse("--output %q is not possible: want table or json", clip(format, 40))
+			}
+			if limit < 1 || limit > 500 {
+				return misuse("--limit %d is not possible: want a number from 1 to 500", limit)
+			}
+			return p.runIncidents(cmd.Context(), o, all, limit, format)
+		},
+	}
+	o.flags(cmd.Flags())
+	cmd.Flags().BoolVar(&all, "all", false, "resolved ones too")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most `N`")
+	cmd.Flags().StringVarP(&format, "output", "o", "table", "`FORMAT`: table, json")
+	return cmd
+}
+
+func (p *program) runIncidents(ctx context.Context, o apiOptions, all bool, limit int, format string) error {
+	api, err := p.api(o)
+	if err != nil {
+		return err
+	}
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	if !all {
+		query.Set("state", string(assure.Open))
+	}
+	var list incidentList
+	if err := api.call(ctx, http.MethodGet, "/api/v1/incidents", query, nil, &list); err != nil {
+		return failed(err)
+	}
+	if format == "json" {
+		if list.Incidents == nil {
+			list.Incidents = []assure.Incident{}
+		}
+		b, err := encode(list, "  ")
+		if err != nil {
+			return err
+		}
+		_, err = p.stdout.Write(b)
+		return err
+	}
+	w := bufio.NewWriter(p.stdout)
+	if len(list.Incidents) == 0 {
+		_, _ = w.WriteString("No incidents.\n")
+		return w.Flush()
+	}
+	rows := [][]string{{"INCIDENT", "STATE", "STAGE", "SINCE", "REASON", "SUMMARY"}}
+	for _, i := range list.Incidents {
+		rows = append(rows, []string{string(i.ID), stateOf(i), i.Stage.String(), stampOf(i.Since), string(i.Reason), i.Summary})
+	}
+	columns(w, rows)
+	if list.Total > len(list.Incidents) {
+		_, _ = fmt.Fprintf(w, "\n%d of %d shown.\n", len(list.Incidents), list.Total)
+	}
+	return w.Flush()
+}
+
+func stateOf(i assure.Incident) string {
+	if i.State == assure.Acked && i.AckedBy != "" {
+		return "taken by " + i.AckedBy
+	}
+	return string(i.State)
+}
+
+func stampOf(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") }

@@ -1,0 +1,138 @@
+// Command notafter keeps TLS certificates from ever expiring in service: it looks at what endpoints really serve,
+// judges it, and wakes somebody while there is still time.
+//
+// Exit statuses: 0 all upheld or done, 1 something is broken or did not work, 2 wrong use, configuration or unreadable
+// input, 3 nothing broken but something could not be determined, 130 interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitUpheld      = 0
+	exitBroken      = 1
+	exitUsage       = 2
+	exitUnknown     = 3
+	exitInterrupted = 130
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal asks; from then on a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	p := &program{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now,
+		newLooker: newLooker, newService: newService,
+	}
+	return p.run(ctx, os.Args[1:])
+}
+
+// program is everything the commands need from outside, so that a test can give them something else.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            func(string) string
+	now            func() time.Time
+	newLooker      func(lookOptions) (looker, error)
+	newService     func(serviceOptions) (service, error)
+}
+
+// status is an error that carries the exit status it means. Without a message the command has said all already.
+type status struct {
+	code int
+	err  error
+}
+
+func (s status) Error() string {
+	if s.err == nil {
+		return fmt.Sprintf("exit status %d", s.code)
+	}
+	return s.err.Error()
+}
+
+func (s status) Unwrap() error { return s.err }
+
+// failed makes an error end the program with status 1: it was asked rightly and did not work.
+func failed(err error) error { return status{code: exitBroken, err: err} }
+
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitUpheld
+	}
+	s := status{code: exitUsage, err: err}
+	errors.As(err, &s)
+	if s.err != nil {
+		_, _ = fmt.Fprintf(p.stderr, "notafter: %s\n", cleanLines(s.err.Error()))
+		var misuse usageError
+		if errors.As(err, &misuse) {
+			_, _ = fmt.Fprintf(p.stderr, "Try: %s --help\n", cmd.CommandPath())
+		}
+	}
+	return s.code
+}
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ error }
+
+func misuse(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "notafter",
+		Short: "Keeps TLS certificates from ever expiring in service",
+		Long: `notafter looks at what TLS endpoints really serve, on every address, judges it, and tells somebody
+while there is still time to repair.
+
+Exit statuses
+  0    everything is upheld, or what was asked for was done
+  1    something is broken, or did not work
+  2    wrong use, wrong configuration or unreadable input
+  3    nothing is broken, but something could not be determined
+  130  interrupted`,
+		Example: `  notafter check example.com mail.example.com:465 smtp://mx.example.com
+  notafter serve -c notafter.yaml
+  notafter serve example.com`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return misuse("unknown command %q", clip(args[0], 60))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetVersionTemplate("notafter {{.Version}}\n")
+	root.AddCommand(p.check(), p.serve(), p.config(), p.incidents(), p.ack(), p.hashPassword(), p.version())
+	return root
+}
+
+// noArgs refuses arguments with a word on what they might have been meant for.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return misuse("%s takes no arguments, but got %q", cmd.CommandPath(), clip(args[0], 60))
+	}
+	return nil
+}

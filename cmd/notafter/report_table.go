@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/notafter/notafter/internal/assure"
+)
+
+// writeTable shows the report to people: the worst first, and under each what it means and what to do.
+func writeTable(o output, r report, at time.Time, took time.Duration) error {
+	w := bufio.NewWriter(o)
+	list := r.worstFirst()
+	targetCells := len("TARGET")
+	for _, e := range list {
+		targetCells = max(targetCells, min(cells(clean(e.Target)), 48))
+	}
+	row := func(verdict, runway, until, target string) string {
+		return strings.TrimRight(fmt.Sprintf("%s  %s  %s  %s", pad(verdict, 9), pad(runway, 8), pad(target, targetCells), until), " ")
+	}
+	line := func(s string) { _, _ = w.WriteString(s + "\n") }
+	line(o.paint(dim, row("VERDICT", "RUNWAY", "FIRST CLIENT REFUSED", "TARGET")))
+	for _, e := range list {
+		text := row(mark(e.Verdict)+" "+string(e.Verdict), runway(e, r.Checked), until(e), clean(e.Target))
+		head := mark(e.Verdict) + " " + string(e.Verdict)
+		line(o.paint(verdictStyle(e.Verdict), head) + strings.TrimPrefix(text, head))
+		for _, f := range e.Findings {
+			where := ""
+			if f.Address != nil {
+				where = "  at " + clean(*f.Address)
+			}
+			line("  " + o.paint(severityStyle(f.Severity), string(f.Severity)+" "+string(f.Reason)) + where)
+			for _, s := range wrap(clean(f.Summary), max(o.columns-4, 30)) {
+				line("    " + s)
+			}
+			for i, s := range wrap(clean(f.Action), max(o.columns-6, 30)) {
+				if i == 0 {
+					line("  " + o.paint(bold, "→") + " " + s)
+				} else {
+					line("    " + s)
+				}
+			}
+		}
+	}
+	line("")
+	line(statistics(r, at, took, o.terminal))
+	return w.Flush()
+}
+
+func mark(v assure.Verdict) string {
+	switch v {
+	case assure.Upheld:
+		return "✓"
+	case assure.Broken:
+		return "✗"
+	default:
+		return "?"
+	}
+}
+
+func verdictStyle(v assure.Verdict) string {
+	switch v {
+	case assure.Upheld:
+		return green
+	case assure.Broken:
+		return red
+	default:
+		return yellow
+	}
+}
+
+func severityStyle(s assure.Severity) string {
+	switch s {
+	case assure.Page:
+		return red
+	case assure.Ticket:
+		return yellow
+	default:
+		return dim
+	}
+}
+
+func runway(e endpoint, at time.Time) string {
+	switch {
+	case e.RunwaySeconds == nil:
+		return "?"
+	case *e.RunwaySeconds <= 0:
+		return "none"
+	}
+	return assure.Ago(time.Duration(*e.RunwaySeconds) * time.Second)
+}
+
+func until(e endpoint) string {
+	switch {
+	case e.until.IsZero():
+		return "not known"
+	case e.RunwaySeconds != nil && *e.RunwaySeconds <= 0:
+		return "already"
+	}
+	return e.until.UTC().Format("2 Jan 2006 15:04 UTC")
+}
+
+// statistics is the last line. How long it took is for people at a terminal; elsewhere output that differs each time
+// would only be in the way.
+func statistics(r report, at time.Time, took time.Duration, terminal bool) string {
+	addresses := map[string]bool{}
+	for _, e := range r.Endpoints {
+		for _, a := range e.Addresses {
+			addresses[e.Target+" "+a.Address] = true
+		}
+	}
+	var verdicts []string
+	for _, v := range []assure.Verdict{assure.Broken, assure.Unknown, assure.Upheld} {
+		if n := r.count(v); n > 0 {
+			verdicts = append(verdicts, fmt.Sprintf("%d %s", n, v))
+		}
+	}
+	s := fmt.Sprintf("%s at %s: %s", count(len(r.Endpoints), "endpoint", "endpoints"), count(len(addresses), "address", "addresses"), strings.Join(verdicts, ", "))
+	if !at.IsZero() {
+		s += ", judged as of " + at.UTC().Format("2 Jan 2006 15:04:05 UTC")
+	}
+	if terminal {
+		s += fmt.Sprintf(", in %s", took.Round(10*time.Millisecond))
+	}
+	return s + "."
+}
