@@ -54,6 +54,7 @@ type Analyser struct {
 
 	verdicts *verdictCache
 	known    *knownIssuers
+	proven   *provenEdges
 	fetcher  *fetcher
 	issuers  *shelf[placeKey, issuerSet]
 	crls     *shelf[crlKey, *revocationList]
@@ -65,7 +66,7 @@ type Analyser struct {
 func NewAnalyser(o AnalyserOptions) *Analyser {
 	a := &Analyser{
 		trust: o.Trust, mozilla: MozillaTrust(), mode: o.Revocation, offline: o.Offline, lint: !o.NoLint,
-		patience: o.Patience, now: o.Now, log: o.Log, known: newKnownIssuers(),
+		patience: o.Patience, now: o.Now, log: o.Log, known: newKnownIssuers(), proven: newProvenEdges(),
 	}
 	if a.trust == nil {
 		a.trust = a.mozilla

@@ -141,7 +141,7 @@ func (a *Analyser) judgeable(ctx context.Context, host string, peer netip.Addr, 
 		}
 		return v
 	}
-	b := newPathBuilder(a.trust, p.pool)
+	b := newPathBuilder(a.trust, p.pool, a.proven)
 	b.build(p.leaf)
 	v := verdict{chain: assure.Chain{
 		Certs: p.order, Extra: extra,
@@ -156,8 +156,9 @@ func (a *Analyser) judgeable(ctx context.Context, host string, peer netip.Addr, 
 	if len(routes) > 0 {
 		c.Paths = pathsOf(routes)
 		c.WeakSignature = weakSignatureOf(routes[0])
-		c.PublicTrust = a.publicly(p, routes)
+		c.PublicTrust = a.publicly(b, p.leaf, routes)
 		a.known.keep(routes)
+		a.proven.add(routes)
 		if c.PublicTrust && a.lint {
 			c.Lint = lintLeaf(p.leaf.Raw)
 		}
@@ -229,7 +230,7 @@ func signedWeakly(c *x509.Certificate) string {
 
 // publicly reports whether the chain leads to a root that Mozilla trusts. The routes answer in the usual case; with a
 // store of the user's own the same certificates are asked again.
-func (a *Analyser) publicly(p presented, routes []route) bool {
+func (a *Analyser) publicly(b *pathBuilder, leaf *x509.Certificate, routes []route) bool {
 	if a.trust.version == a.mozilla.version {
 		return true
 	}
@@ -238,9 +239,9 @@ func (a *Analyser) publicly(p presented, routes []route) bool {
 			return true
 		}
 	}
-	b := newPathBuilder(a.mozilla, p.pool)
-	b.build(p.leaf)
-	found, _ := b.accepted(true)
+	m := b.against(a.mozilla)
+	m.build(leaf)
+	found, _ := m.accepted(true)
 	return len(found) > 0
 }
 

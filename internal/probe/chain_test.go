@@ -354,12 +354,12 @@ func TestHostileChainsStayCheap(t *testing.T) {
 			pool = append(pool, cross(t, subject, issuer).cert)
 		}
 	}
-	b := newPathBuilder(trusting(t, r), pool)
+	b := newPathBuilder(trusting(t, r), pool, nil)
 	b.build(leaf(t, "www.example.com", keys[0]).cert)
 	if b.checks > maxSignatureChecks || b.steps > maxPathSteps {
 		t.Errorf("%d checks, %d steps", b.checks, b.steps)
 	}
-	trusted := newPathBuilder(trusting(t, keys...), pool)
+	trusted := newPathBuilder(trusting(t, keys...), pool, nil)
 	trusted.build(leaf(t, "www.example.com", keys[0]).cert)
 	if len(trusted.routes) > maxPaths || len(trusted.routes) == 0 {
 		t.Errorf("%d paths", len(trusted.routes))

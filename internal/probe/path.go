@@ -8,6 +8,7 @@ import (
 	"crypto/md5" //nolint:gosec // G501: only to tell a weak signature from a wrong one
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // G505: only to tell a weak signature from a wrong one
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -74,6 +75,7 @@ type pathBuilder struct {
 	trust    *TrustStore
 	pool     []*x509.Certificate
 	verified map[signatureKey]error
+	proven   *provenEdges // signatures between authorities that other chains needed too; nil for none
 	checks   int
 	steps    int
 	spent    bool // a bound was reached: there may be more paths than were found
@@ -87,8 +89,54 @@ type signatureKey struct {
 	key   string // raw SubjectPublicKeyInfo of the signer
 }
 
-func newPathBuilder(trust *TrustStore, pool []*x509.Certificate) *pathBuilder {
-	return &pathBuilder{trust: trust, pool: pool, verified: map[signatureKey]error{}}
+func newPathBuilder(trust *TrustStore, pool []*x509.Certificate, proven *provenEdges) *pathBuilder {
+	return &pathBuilder{trust: trust, pool: pool, verified: map[signatureKey]error{}, proven: proven}
+}
+
+// against is a builder for the same chain and another store. It shares what is known of signatures.
+func (b *pathBuilder) against(trust *TrustStore) *pathBuilder {
+	return &pathBuilder{trust: trust, pool: b.pool, verified: b.verified, proven: b.proven}
+}
+
+// provenEdges remembers good signatures of one authority on another's certificate, because nearly every chain of the
+// web ends with the same few. It is safe for concurrent use.
+type provenEdges struct {
+	seen *clock[[sha256.Size]byte, struct{}]
+}
+
+// maxProvenEdges is a few times the number of issuing authorities on the public web.
+const maxProvenEdges = 1 << 13
+
+func newProvenEdges() *provenEdges {
+	return &provenEdges{newClock[[sha256.Size]byte, struct{}](maxProvenEdges)}
+}
+
+func edgeOf(child, parent *x509.Certificate) [sha256.Size]byte {
+	h := sha256.New()
+	sum := sha256.Sum256(child.Raw)
+	_, _ = h.Write(sum[:])
+	_, _ = h.Write(parent.RawSubjectPublicKeyInfo)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func (p *provenEdges) has(child, parent *x509.Certificate) bool {
+	if p == nil || !child.IsCA {
+		return false
+	}
+	_, ok := p.seen.get(edgeOf(child, parent))
+	return ok
+}
+
+// add remembers the edges of routes that lead to an anchor; those of other chains anybody could make up.
+func (p *provenEdges) add(routes []route) {
+	for _, r := range routes {
+		all := r.all()
+		for i := 1; i+1 < len(all); i++ {
+			if !p.has(all[i], all[i+1]) {
+				p.seen.put(edgeOf(all[i], all[i+1]), struct{}{})
+			}
+		}
+	}
 }
 
 // build looks for paths from leaf. Earlier results are dropped, remembered signatures are kept.
@@ -209,6 +257,10 @@ func (b *pathBuilder) signedBy(child, parent *x509.Certificate) (broken bool, er
 	if err, ok := b.verified[k]; ok {
 		return broken, err
 	}
+	if b.proven.has(child, parent) {
+		b.verified[k] = nil
+		return broken, nil
+	}
 	if b.checks >= maxSignatureChecks {
 		b.spent = true
 		return broken, errSignatureBudget
@@ -267,17 +319,14 @@ func checkSignature(child, parent *x509.Certificate) error {
 
 // confirm asks crypto/x509 about everything but the dates: name constraints, path lengths, purposes, critical
 // extensions, and the limits that the anchor's keeper set. It is asked at a moment when all certificates of the path
-// are valid, with exactly these certificates. anyPurpose leaves the purpose out, for a leaf that is not meant for
+// are valid, with exactly these certificates. Their signatures were checked before, see restamped. anyPurpose leaves the purpose out, for a leaf that is not meant for
 // servers: that is a fact of its own and not a fault of the path.
 func confirm(r route, anyPurpose bool) error {
 	from, to, first := r.window()
 	if from.After(to) {
 		return fmt.Errorf("its certificates are never valid at the same time: %s ends before another begins", ownerOf(first))
 	}
-	certs, root := r.certs, r.anchor.timeless
-	if r.weak >= 0 {
-		certs, root = restamped(certs, root)
-	}
+	certs, root := restamped(r.certs, r.anchor.timeless)
 	if r.selfAnchored() {
 		root = certs[0]
 	}
@@ -309,9 +358,10 @@ func confirm(r route, anyPurpose bool) error {
 	return errors.New("crypto/x509 finds another way only")
 }
 
-// restamped copies the certificates and puts a fresh signature of our own in the place of each verified one. All their
-// signatures were checked by hand before; crypto/x509 refuses to look at SHA-1 at all, and this lets it judge the rest
-// of such a path. The key is a fixed one: nothing outside this call ever sees a copy.
+// restamped copies the certificates and puts a fresh signature of our own in the place of each real one. The builder
+// made every real one be verified before the path came to be. crypto/x509 would verify them all again, which with P-384
+// costs milliseconds, and it refuses to look at SHA-1 at all; so it judges everything else of the path on these copies.
+// The key is a fixed one: nothing outside this call ever sees a copy.
 func restamped(certs []*x509.Certificate, root *x509.Certificate) ([]*x509.Certificate, *x509.Certificate) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	signed := []byte("checked by hand")
