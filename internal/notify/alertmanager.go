@@ -105,7 +105,7 @@ func (a alertmanager) Supersedes() bool            { return true }
 func (a alertmanager) RefreshEvery() time.Duration { return alertRefresh }
 
 func (a alertmanager) Secrets() []string {
-	out := []string{a.cfg.Password, a.cfg.BearerToken}
+	out := []string{a.cfg.Password, a.cfg.BearerToken, basicPair(a.cfg.Username, a.cfg.Password)}
 	for _, u := range a.cfg.URLs {
 		out = append(out, userinfo(u)...)
 	}

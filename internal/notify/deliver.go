@@ -42,7 +42,8 @@ type Options struct {
 	// than an attempt and the recording of its receipt may take.
 	Lease time.Duration
 	// Outcome, when set, is called after each attempt that says something about a channel, after its receipt was
-	// recorded. It may be called from several goroutines at the same time.
+	// recorded. It may be called from several goroutines at the same time. Its context outlives a shutdown by ten
+	// seconds, so that what was learnt is not lost.
 	Outcome func(context.Context, assure.Delivered)
 }
 
@@ -117,7 +118,9 @@ func (d *Deliverer) Deliver(ctx context.Context, id int64) (next time.Time, err 
 		return time.Time{}, fmt.Errorf("record attempt %d of delivery %d: %w", del.Attempt, del.ID, err)
 	}
 	if evidence && d.o.Outcome != nil {
-		d.o.Outcome(rctx, out.Delivered(del.Channel))
+		octx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+		defer cancel()
+		d.o.Outcome(octx, out.Delivered(del.Channel))
 	}
 	return next, nil
 }

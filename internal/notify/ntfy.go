@@ -80,7 +80,7 @@ func (n ntfy) Name() string { return n.name }
 func (n ntfy) Kind() string { return "ntfy" }
 
 func (n ntfy) Secrets() []string {
-	return append(userinfo(n.cfg.URL), n.cfg.Token, n.cfg.Password, n.cfg.Topic)
+	return append(userinfo(n.cfg.URL), n.cfg.Token, n.cfg.Password, basicPair(n.cfg.Username, n.cfg.Password), n.cfg.Topic)
 }
 
 // ntfyBody is the JSON form of publishing (docs.ntfy.sh/publish, "Publish as JSON"), posted to the server's root.

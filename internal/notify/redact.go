@@ -61,13 +61,15 @@ func urlSecrets(raw string) []string {
 			out = append(out, vs...)
 		}
 	}
-	if u.User != nil {
-		if p, ok := u.User.Password(); ok {
-			out = append(out, p)
-		}
-		out = append(out, u.User.Username())
+	return append(out, userinfo(raw)...)
+}
+
+// basicPair is what basic authentication encodes; the redactor knows the encoding.
+func basicPair(user, password string) string {
+	if password == "" {
+		return ""
 	}
-	return out
+	return user + ":" + password
 }
 
 func plainWord(s string) bool {
@@ -98,9 +100,6 @@ func userinfo(raw string) []string {
 	if err != nil || u.User == nil {
 		return nil
 	}
-	out := []string{u.User.String()}
-	if p, ok := u.User.Password(); ok {
-		out = append(out, p)
-	}
-	return out
+	p, _ := u.User.Password()
+	return []string{u.User.String(), u.User.Username(), p, basicPair(u.User.Username(), p)}
 }

@@ -130,6 +130,9 @@ func NewSMTP(name string, c SMTPConfig) (Sender, error) {
 		name: name, cfg: c, from: from.Address, domain: from.Address[strings.LastIndexByte(from.Address, '@')+1:],
 		redact: newRedactor([]string{c.Password, basicForm(c.Username, c.Password)}),
 	}
+	if strings.ContainsFunc(s.domain, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>@\"`, r) }) {
+		s.domain = "notafter.invalid" // a Message-ID is ASCII (RFC 5322 section 3.6.4)
+	}
 	for _, to := range c.To {
 		a, err := stdmail.ParseAddress(to)
 		if err != nil {
