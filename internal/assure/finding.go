@@ -33,8 +33,6 @@ type Judgement struct {
 	Complete bool
 	// SeenAt is when the evidence it rests on was last observed; zero when there is none.
 	SeenAt time.Time
-	// StaleAt is when the judgement gets worse by itself if nobody looks again; zero when it cannot get worse that way.
-	StaleAt time.Time
 	// ValidUntil is when the first client will be refused if nothing changes; zero when not known. In the past, or equal
 	// to the moment of judging, when clients are refused already.
 	ValidUntil time.Time

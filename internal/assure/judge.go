@@ -37,7 +37,6 @@ func (b *bench) decide() {
 		b.stale(age)
 		return
 	}
-	b.j.StaleAt = ev.LastSeen.Add(b.Claim.MaxAge())
 	if blind, ok := ev.Fact.(Blind); ok {
 		b.blind(blind.Detail)
 		return
@@ -183,13 +182,8 @@ func (b *bench) unlooked(since time.Time) Stage {
 	case since.IsZero() || b.Now.After(urgent):
 		return StagePage
 	case b.Now.After(due):
-		b.j.StaleAt = urgent
-		if edge := b.ValidUntil.Add(-b.repair()); !b.ValidUntil.IsZero() && edge.After(b.Now) && edge.Before(urgent) {
-			b.j.StaleAt = edge
-		}
 		return b.deadline()
 	default:
-		b.j.StaleAt = due
 		return StageNone
 	}
 }
@@ -257,7 +251,7 @@ func (b *bench) finish() Judgement {
 		b.verdict = Upheld
 	}
 	b.j.Verdict = b.verdict
-	b.j.ValidUntil, b.j.RenewBy, b.j.StaleAt = b.j.ValidUntil.UTC(), b.j.RenewBy.UTC(), b.j.StaleAt.UTC()
+	b.j.ValidUntil, b.j.RenewBy = b.j.ValidUntil.UTC(), b.j.RenewBy.UTC()
 	slices.SortStableFunc(b.j.Findings, func(x, y Finding) int {
 		return cmp.Or(cmp.Compare(y.Stage, x.Stage), cmp.Compare(y.Severity.rank(), x.Severity.rank()),
 			cmp.Compare(reasonOrder(x.Reason), reasonOrder(y.Reason)), cmp.Compare(x.Address, y.Address))

@@ -28,9 +28,10 @@ type Ledger interface {
 	// Release ends the lease of a shard. The shard is due again when the first of its claims is.
 	Release(ctx context.Context, shard int, owner string) error
 
-	// Stale returns at most limit claims whose judgement has got worse for want of a look: those whose latest
-	// Judgement.StaleAt is before now, and those never judged that were declared longer ago than their MaxAge. It is an
-	// indexed scan, never a walk over all claims; judging a claim again takes it off the list.
+	// Stale returns at most limit claims whose evidence became too old by now, or that were never seen for too long, and
+	// whose last judgement does not say so. A claim that stays stale comes again each time its maximal age has passed,
+	// because not knowing becomes more urgent. It is an indexed scan, never a walk over all claims; judging a claim takes
+	// it off the list.
 	Stale(ctx context.Context, now time.Time, limit int) ([]assure.ClaimID, error)
 
 	// Coverage counts, at now: serving claims, those with evidence young enough, the observation time of the oldest such

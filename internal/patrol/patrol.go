@@ -38,6 +38,9 @@ type Options struct {
 	Checks map[assure.Link]Check
 	// Setting gives the policy and the routes in force; Now and Blind are filled in by the patrol.
 	Setting func() assure.Setting
+	// Issued returns the newest certificate known to have been issued for a declared one; nil when that is not known. It
+	// is called while judging and must not block. May be nil.
+	Issued func(certificate string) *assure.Cert
 	// Enqueue hands leased shards to whatever runs [Patrol.Shard].
 	Enqueue func(ctx context.Context, shards []int) error
 	Now     func() time.Time
@@ -300,6 +303,9 @@ func (p *Patrol) commit(ctx context.Context, looks []assure.Look, ids []assure.C
 		judgements := make([]assure.Judgement, len(cases))
 		judged := make([]assure.Judged, len(cases))
 		for i, c := range cases {
+			if p.Issued != nil && c.Claim.Certificate != "" {
+				c.Issued = p.Issued(c.Claim.Certificate)
+			}
 			judgements[i] = assure.Judge(c, s)
 			judged[i] = assure.Judged{Judgement: judgements[i]}
 			if reschedule {

@@ -21,11 +21,12 @@ type memory struct {
 	next      map[assure.ClaimID]time.Time
 	evidence  map[assure.ClaimID]*assure.Evidence
 	prior     map[assure.ClaimID][]assure.Finding
-	staleAt   map[assure.ClaimID]time.Time
+	judgedAt  map[assure.ClaimID]time.Time
 	incidents map[assure.IncidentID]assure.Incident
 	touches   []assure.Touch
 	notices   map[string]assure.Notice
 	leased    bool
+	clock     func() time.Time
 
 	conflicts     int   // commits to refuse with ErrConflict
 	failHappened  error // error to return from a commit that took place
@@ -35,7 +36,7 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{claims: map[assure.ClaimID]assure.Claim{}, next: map[assure.ClaimID]time.Time{}, evidence: map[assure.ClaimID]*assure.Evidence{},
-		prior: map[assure.ClaimID][]assure.Finding{}, staleAt: map[assure.ClaimID]time.Time{}, incidents: map[assure.IncidentID]assure.Incident{}, notices: map[string]assure.Notice{}}
+		prior: map[assure.ClaimID][]assure.Finding{}, judgedAt: map[assure.ClaimID]time.Time{}, incidents: map[assure.IncidentID]assure.Incident{}, notices: map[string]assure.Notice{}}
 }
 
 func (m *memory) Declare(_ context.Context, claims []assure.Claim) error {
@@ -94,8 +95,12 @@ func (m *memory) Stale(_ context.Context, now time.Time, _ int) ([]assure.ClaimI
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []assure.ClaimID
-	for id := range m.claims {
-		if at := m.staleAt[id]; !at.IsZero() && at.Before(now) {
+	for id, c := range m.claims {
+		since := c.Declared
+		if ev := m.evidence[id]; ev != nil {
+			since = ev.LastSeen
+		}
+		if now.Sub(since) > c.MaxAge() && now.Sub(m.judgedAt[id]) > c.MaxAge() {
 			out = append(out, id)
 		}
 	}
@@ -173,7 +178,7 @@ func (t *memoryTx) Apply(_ context.Context, judged []assure.Judged, ch assure.Ch
 		return nil
 	}
 	for _, j := range judged {
-		t.prior[j.Claim.ID], t.staleAt[j.Claim.ID] = j.Findings, j.StaleAt
+		t.prior[j.Claim.ID], t.judgedAt[j.Claim.ID] = j.Findings, t.clock()
 		if !j.Next.IsZero() {
 			t.next[j.Claim.ID] = j.Next
 		}
@@ -235,6 +240,7 @@ type walk struct {
 func newWalk(t *testing.T, look CheckFunc, declared ...assure.Claim) *walk {
 	t.Helper()
 	w := &walk{ledger: newMemory(), now: start}
+	w.ledger.clock = func() time.Time { return w.now }
 	w.Patrol = New(Options{
 		Ledger: w.ledger, Checks: map[assure.Link]Check{assure.Serving: look}, Now: func() time.Time { return w.now }, Owner: "test", Observer: "test",
 		Setting: func() assure.Setting {
