@@ -41,6 +41,9 @@ type Options struct {
 	// Lease is how long a delivery is kept from others while an attempt is made. 0 means a minute. It must be longer
 	// than an attempt and the recording of its receipt may take.
 	Lease time.Duration
+	// Retry is the pauses after the first, second and further attempts; the last one repeats. Nil means 5, 10, 20, 30
+	// and 60 seconds. What a service asks for, and the slower pace of a channel that denies, come on top.
+	Retry []time.Duration
 	// Outcome, when set, is called after each attempt that says something about a channel, after its receipt was
 	// recorded. It may be called from several goroutines at the same time. Its context outlives a shutdown by ten
 	// seconds, so that what was learnt is not lost.
@@ -69,6 +72,9 @@ func NewDeliverer(o Options) (*Deliverer, error) {
 	}
 	if o.Lease < AttemptLimit+recordLimit {
 		return nil, fmt.Errorf("deliverer: a lease of %s is shorter than an attempt and its receipt may take (%s)", o.Lease, AttemptLimit+recordLimit)
+	}
+	if len(o.Retry) == 0 {
+		o.Retry = retryTimes[:]
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -157,7 +163,7 @@ func (d *Deliverer) attempt(ctx context.Context, del assure.Delivery, now time.T
 		out.Detail += "; given up: " + why
 		return out, assure.DeliveryFailed, 0, true
 	}
-	return out, assure.DeliveryPending, pause(out, del.Attempt), true
+	return out, assure.DeliveryPending, d.pause(out, del.Attempt), true
 }
 
 func supersedes(s Sender) bool {
@@ -194,8 +200,8 @@ func givenUp(del assure.Delivery, now time.Time) string {
 }
 
 // pause is how long to wait after the given attempt, counted from 1.
-func pause(o Outcome, attempt int) time.Duration {
-	p := retryTimes[min(max(attempt, 1), len(retryTimes))-1]
+func (d *Deliverer) pause(o Outcome, attempt int) time.Duration {
+	p := d.o.Retry[min(max(attempt, 1), len(d.o.Retry))-1]
 	switch o.Class {
 	case assure.Denied:
 		return deniedEvery
