@@ -47,7 +47,10 @@ func (o *memOutbox) Take(_ context.Context, id int64, owner string, now, until t
 	return r.d, true, nil
 }
 
-func (o *memOutbox) Record(_ context.Context, r assure.Receipt, state assure.DeliveryState, next time.Time) error {
+func (o *memOutbox) Record(ctx context.Context, r assure.Receipt, state assure.DeliveryState, next time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fail != nil {

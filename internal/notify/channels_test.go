@@ -2,8 +2,11 @@ package notify
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -256,6 +259,19 @@ func TestProbes(t *testing.T) {
 		if _, checked := sender(t, kind, s.URL).(Prober).Probe(ctxOf(t)); checked || len(s.requests()) != 0 {
 			t.Errorf("%s: a check was claimed or noise was made", kind)
 		}
+	}
+}
+
+// An address stays out of a failure even before secrets are taken out of it.
+func TestFailuresNameNoAddress(t *testing.T) {
+	err := &url.Error{Op: "Post", URL: "https://hooks.example.com/a/path", Err: &net.DNSError{Err: "no such host", Name: "hooks.example.com"}}
+	o := netFailure(err)
+	if strings.Contains(o.Detail, "path") || !strings.Contains(o.Detail, "no such host") || o.Class != assure.Temporary {
+		t.Errorf("got %s: %s", o.Class, o.Detail)
+	}
+	err.Err = errors.New("connection refused")
+	if o := netFailure(err); strings.Contains(o.Detail, "path") || o.Detail != "connection refused" {
+		t.Errorf("got %s: %s", o.Class, o.Detail)
 	}
 }
 

@@ -222,8 +222,12 @@ func TestCheckAndRefresh(t *testing.T) {
 	}
 	n := len(am.requests())
 	for name, change := range map[string]func(*assure.Delivery){
-		"resolved":                 func(d *assure.Delivery) { d.Incident.State = assure.Resolved },
-		"overtaken":                func(d *assure.Delivery) { d.Incident.Told = map[string]assure.Stage{"sre": assure.StageOutage} },
+		"resolved":  func(d *assure.Delivery) { d.Incident.State = assure.Resolved },
+		"overtaken": func(d *assure.Delivery) { d.Incident.Told = map[string]assure.Stage{"sre": assure.StageOutage} },
+		"resolved long ago": func(d *assure.Delivery) {
+			*d = over
+			d.Incident.ResolvedAt = now.Add(-resolveRefresh)
+		},
 		"not sent":                 func(d *assure.Delivery) { d.State = assure.DeliveryPending },
 		"an acknowledgement":       func(d *assure.Delivery) { d.Notice.Kind = assure.NoticeAck },
 		"a channel that remembers": func(d *assure.Delivery) { d.Channel = "ops" },
