@@ -11,7 +11,7 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
-// memOutbox keeps deliveries in memory by the Outbox's contract.
+// memOutbox keeps deliveries in memory by the Outbox's contract. It lets an owner take again what it has taken.
 type memOutbox struct {
 	mu       sync.Mutex
 	rows     map[int64]*memRow
@@ -39,7 +39,7 @@ func (o *memOutbox) Take(_ context.Context, id int64, owner string, now, until t
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.rows[id]
-	if r == nil || r.d.State != assure.DeliveryPending || r.d.Next.After(now) || r.owner != "" && r.until.After(now) {
+	if r == nil || r.d.State != assure.DeliveryPending || r.d.Next.After(now) || r.owner != "" && r.owner != owner && r.until.After(now) {
 		return assure.Delivery{}, false, nil
 	}
 	r.owner, r.until = owner, until

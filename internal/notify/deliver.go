@@ -2,9 +2,12 @@ package notify
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -50,11 +53,16 @@ type Options struct {
 	Outcome func(context.Context, assure.Delivered)
 }
 
-// Deliverer makes deliveries. Safe for concurrent use. It holds no state of its own: a new one with other channels can
-// take the place of an old one at any time.
+// Deliverer makes deliveries. Safe for concurrent use. It remembers nothing between two calls: a new one with other
+// channels can take the place of an old one at any time.
 type Deliverer struct {
 	o        Options
 	channels map[string]Sender
+	// calls numbers the calls of Deliver. Each leases as an owner of its own, so that two calls for one delivery in the
+	// same process keep out of each other's way as those of two processes do.
+	calls atomic.Uint64
+	// mark tells the calls of this Deliverer from those of the one before it in the same process (after a reload).
+	mark string
 }
 
 // NewDeliverer checks the options.
@@ -79,7 +87,7 @@ func NewDeliverer(o Options) (*Deliverer, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Deliverer{o: o, channels: make(map[string]Sender, len(o.Channels))}
+	d := &Deliverer{o: o, channels: make(map[string]Sender, len(o.Channels)), mark: rand.Text()[:8]}
 	for _, s := range o.Channels {
 		if _, twice := d.channels[s.Name()]; twice {
 			return nil, fmt.Errorf("deliverer: two channels are named %q", s.Name())
@@ -100,7 +108,8 @@ func (d *Deliverer) Deliver(ctx context.Context, id int64) (next time.Time, err 
 		return time.Time{}, fmt.Errorf("deliver %d: %w", id, err)
 	}
 	now := d.o.Now().UTC()
-	del, ok, err := d.o.Outbox.Take(ctx, id, d.o.Owner, now, now.Add(d.o.Lease))
+	owner := d.o.Owner + "#" + d.mark + "." + strconv.FormatUint(d.calls.Add(1), 10)
+	del, ok, err := d.o.Outbox.Take(ctx, id, owner, now, now.Add(d.o.Lease))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("take delivery %d: %w", id, err)
 	}

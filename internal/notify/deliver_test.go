@@ -379,8 +379,8 @@ func TestNoneLostNoneTwice(t *testing.T) {
 	}
 }
 
-// Two processes that are handed the same delivery make it once.
-func TestTwoProcesses(t *testing.T) {
+// Two calls for one delivery at the same moment, in one process or two, make it once.
+func TestTwoAtOnce(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
 	snd := &scripted{name: "ops", send: func(context.Context, Message) Outcome {
 		close(started)
