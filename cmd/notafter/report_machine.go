@@ -82,13 +82,17 @@ type junitCase struct {
 	Name    string        `xml:"name,attr"`
 	Failure *junitOutcome `xml:"failure"`
 	Error   *junitOutcome `xml:"error"`
-	Output  string        `xml:"system-out,omitempty"`
+	Output  *junitText    `xml:"system-out"`
+}
+
+type junitText struct {
+	Text string `xml:",cdata"`
 }
 
 type junitOutcome struct {
 	Type    string `xml:"type,attr"`
 	Message string `xml:"message,attr"`
-	Text    string `xml:",chardata"`
+	Text    string `xml:",cdata"`
 }
 
 func writeJUnit(w io.Writer, r report, took time.Duration) error {
@@ -112,7 +116,9 @@ func writeJUnit(w io.Writer, r report, took time.Duration) error {
 		}
 		switch e.Verdict {
 		case assure.Upheld:
-			c.Output = cleanLines(text.String())
+			if text.Len() > 0 { // remarks that concern nobody yet
+				c.Output = &junitText{cleanLines(text.String())}
+			}
 		case assure.Broken:
 			c.Failure = outcome
 		default:

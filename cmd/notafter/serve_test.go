@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// lockedBuffer may be written by the log while the test reads.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func within(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+		<-tick.C
+	}
+}
+
+func TestServeReloadsOnHangupAndStopsWhenAsked(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "n.yaml")
+	if err := os.WriteFile(file, []byte("certificates: [{name: a, endpoints: [a.example]}]\nchannels: {x: {webhook: {url: 'https://x.example', secret: 'env:HOME'}}}\nstate: state\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	errs := &lockedBuffer{}
+	p := testProgram(&out, nil)
+	p.stderr = errs
+	svc := &fakeService{running: make(chan struct{}), reloaded: make(chan struct{})}
+	var got serviceOptions
+	p.newService = func(o serviceOptions) (service, error) { got = o; return svc, nil }
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	code := make(chan int)
+	go func() { code <- p.run(ctx, []string{"serve", "-c", file}) }()
+	<-svc.running
+	if got.ConfigPath != file || got.Config.State.Value() != filepath.Join(filepath.Dir(file), "state") || got.Config.Channels["x"].Webhook.Secret.Value() == "" {
+		t.Errorf("the service was given %+v", got)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-svc.reloaded:
+	case <-time.After(20 * time.Second):
+		t.Fatal("SIGHUP did not reload")
+	}
+	within(t, "the log says that the old configuration stays", func() bool {
+		return strings.Contains(errs.String(), "the old one stays in force") && strings.Contains(errs.String(), "n.yaml:1:1: broken")
+	})
+	if !strings.Contains(errs.String(), "no heartbeat") {
+		t.Errorf("the log does not warn that there is no heartbeat: %s", errs.String())
+	}
+	cancel()
+	if c := <-code; c != exitUpheld {
+		t.Errorf("a drained stop ends with status %d", c)
+	}
+}
+
+func TestServeFailures(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.yaml")
+	if err := os.WriteFile(bad, []byte("certificates: []\nfoo: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secretless := filepath.Join(dir, "secretless.yaml")
+	if err := os.WriteFile(secretless, []byte("certificates: [{name: a, endpoints: [a.example]}]\nchannels: {x: {slack: {url: 'env:NOTAFTER_TEST_UNSET'}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		args []string
+		code int
+		want []string
+	}{
+		"nothing to watch":           {[]string{"serve"}, 2, []string{"nothing to watch: give a configuration with -c, or targets", "Try: notafter serve --help"}},
+		"a file and targets":         {[]string{"serve", "-c", "x", "a.example"}, 2, []string{"not both"}},
+		"a bad target":               {[]string{"serve", "htp://a"}, 2, []string{`target "htp://a": unknown scheme`}},
+		"a file that is not there":   {[]string{"serve", "-c", filepath.Join(dir, "none")}, 2, []string{"read configuration: open " + dir + "/none"}},
+		"every problem of a file":    {[]string{"serve", "-c", bad}, 2, []string{"bad.yaml:1:1: certificates: nothing to watch", `bad.yaml:2:1: unknown key "foo"`, "channels: nobody to tell"}},
+		"a secret that is not there": {[]string{"serve", "-c", secretless}, 2, []string{"secretless.yaml: channels.x.slack.url (env:NOTAFTER_TEST_UNSET): the environment variable is not set"}},
+		"the world, without sign-in": {[]string{"serve", "--listen", ":80", "a.example"}, 2, []string{"--listen: \":80\" is reachable from other machines"}},
+		"flags for targets only":     {[]string{"serve", "-c", "x", "--state", "y"}, 2, []string{"go with targets"}},
+		"a log level that is none":   {[]string{"serve", "--log-level", "loud", "a.example"}, 2, []string{"want debug, info, warn or error"}},
+		"a start that does not work": {[]string{"serve", "--state", dir, "a.example"}, 1, []string{"notafter: the port is taken"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			p := testProgram(&out, &errs)
+			p.newService = func(serviceOptions) (service, error) { return nil, errors.New("the port is taken") }
+			if code := p.run(t.Context(), c.args); code != c.code {
+				t.Errorf("status %d, want %d", code, c.code)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(errs.String(), w) {
+					t.Errorf("standard error does not say %q:\n%s", w, errs.String())
+				}
+			}
+		})
+	}
+}
+
+func TestServeTargetsOnDefaults(t *testing.T) {
+	var out, errs bytes.Buffer
+	p := testProgram(&out, &errs)
+	var got serviceOptions
+	p.newService = func(o serviceOptions) (service, error) {
+		got = o
+		s := &fakeService{running: make(chan struct{}), err: errors.New("the database is gone")}
+		return s, nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	if code := p.run(ctx, []string{"serve", "--state", dir, "--listen", "127.0.0.1:9000", "--roots", "r.pem", "a.example", "smtp://a.example"}); code != exitBroken {
+		t.Errorf("a service that ends with an error gives status %d, want 1", code)
+	}
+	if !strings.Contains(errs.String(), "notafter: the database is gone") {
+		t.Errorf("the error is not told: %s", errs.String())
+	}
+	c := got.Config
+	if c.State.Value() != dir || c.Listen != "127.0.0.1:9000" || c.BaseURL != "http://127.0.0.1:9000" || len(c.Certificates) != 1 || len(c.Certificates[0].Endpoints) != 2 || c.Trust[0] != "r.pem" || got.ConfigPath != "" {
+		t.Errorf("the service was given %+v", c)
+	}
+}
