@@ -56,6 +56,10 @@ vet: ## Run go vet.
 house: ## Check imports, docs and pages of reasons: the rules of this house.
 	$(GO) test -count=1 ./internal/housetest
 
+.PHONY: reference
+reference: ## Write the reference of the configuration from the doc comments of internal/config.
+	$(GO) test -count=1 -run TestConfigurationReferenceIsCurrent ./internal/housetest -update
+
 .PHONY: staticcheck
 staticcheck: ## Run staticcheck.
 	$(GO) run $(STATICCHECK) ./...
