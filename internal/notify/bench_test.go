@@ -76,12 +76,6 @@ func (o *memOutbox) row(id int64) assure.Delivery {
 	return o.rows[id].d
 }
 
-func (o *memOutbox) change(id int64, f func(*assure.Delivery)) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	f(&o.rows[id].d)
-}
-
 // scripted is a Sender that does as it is told.
 type scripted struct {
 	name string

@@ -144,11 +144,7 @@ func TestPagerDutyLimits(t *testing.T) {
 	d.Incident.Summary = strings.Repeat("ö", 5000)
 	d.Notice.DedupKey = strings.Repeat("k", 400)
 	r := send(t, "pagerduty", NewMessage(d, baseURL, now))[0]
-	var e struct {
-		DedupKey string `json:"dedup_key"`
-		Payload  struct{ Summary string }
-	}
-	e = decoded[struct {
+	e := decoded[struct {
 		DedupKey string `json:"dedup_key"`
 		Payload  struct{ Summary string }
 	}](t, r.Body)
