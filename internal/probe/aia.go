@@ -63,13 +63,13 @@ func (a *Analyser) fetchIssuers(ctx context.Context, c *x509.Certificate, peer n
 }
 
 func (a *Analyser) fetchIssuerSet(ctx context.Context, place placeKey) (goods[issuerSet], error) {
-	r, err := a.fetcher.do(ctx, request{reach: place.reach, url: place.url, limit: maxIssuerBody})
+	r, err := a.chaser.do(ctx, request{reach: place.reach, url: place.url, limit: maxIssuerBody})
 	if err != nil {
 		return goods[issuerSet]{}, err
 	}
 	certs, err := parseIssuers(r.body)
 	if err != nil {
-		a.fetcher.failures.Add(1)
+		a.chaser.failures.Add(1)
 		return goods[issuerSet]{}, err
 	}
 	now := a.now()

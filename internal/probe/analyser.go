@@ -47,7 +47,8 @@ type AnalyserOptions struct {
 type Analyser struct {
 	trust, mozilla *TrustStore
 	mode           RevocationMode
-	offline, lint  bool
+	offline        bool
+	lint           *linter // nil: none
 	patience       time.Duration
 	now            func() time.Time
 	log            *slog.Logger
@@ -55,7 +56,8 @@ type Analyser struct {
 	verdicts *verdictCache
 	known    *knownIssuers
 	proven   *provenEdges
-	fetcher  *fetcher
+	fetcher  *fetcher // of revocation
+	chaser   *fetcher // of missing issuers, apart: any server can send us after those, and must not hold up the other
 	issuers  *shelf[placeKey, issuerSet]
 	crls     *shelf[crlKey, *revocationList]
 	answers  *shelf[ocspKey, ocspAnswer]
@@ -65,8 +67,11 @@ type Analyser struct {
 // NewAnalyser makes an analyser. Close it when it is no longer used.
 func NewAnalyser(o AnalyserOptions) *Analyser {
 	a := &Analyser{
-		trust: o.Trust, mozilla: MozillaTrust(), mode: o.Revocation, offline: o.Offline, lint: !o.NoLint,
+		trust: o.Trust, mozilla: MozillaTrust(), mode: o.Revocation, offline: o.Offline,
 		patience: o.Patience, now: o.Now, log: o.Log, known: newKnownIssuers(), proven: newProvenEdges(),
+	}
+	if !o.NoLint {
+		a.lint = newLinter()
 	}
 	if a.trust == nil {
 		a.trust = a.mozilla
@@ -88,8 +93,8 @@ func NewAnalyser(o AnalyserOptions) *Analyser {
 		limit = defaultVerdictBytes
 	}
 	a.verdicts = newVerdictCache(a.trust.version, limit)
-	a.fetcher = newFetcher(o.Lookup)
-	a.issuers = newShelf[placeKey, issuerSet](a.fetcher, a.now, a.patience, maxIssuerPlaces, maxIssuerBytes)
+	a.fetcher, a.chaser = newFetcher(o.Lookup), newFetcher(o.Lookup)
+	a.issuers = newShelf[placeKey, issuerSet](a.chaser, a.now, a.patience, maxIssuerPlaces, maxIssuerBytes)
 	a.crls = newShelf[crlKey, *revocationList](a.fetcher, a.now, a.patience, maxLists, maxListBytes)
 	a.answers = newShelf[ocspKey, ocspAnswer](a.fetcher, a.now, a.patience, maxAnswers, 0)
 	a.staples = newClock[stapleKey, ocspAnswer](maxStaples)
@@ -98,26 +103,32 @@ func NewAnalyser(o AnalyserOptions) *Analyser {
 
 // Close stops fetches that are still under way and waits for them. Analyse may still be called; what is not known by
 // then stays unknown.
-func (a *Analyser) Close() { a.fetcher.close() }
+func (a *Analyser) Close() {
+	a.chaser.close()
+	a.fetcher.close()
+}
 
 // Trust is the store that paths must reach.
 func (a *Analyser) Trust() *TrustStore { return a.trust }
 
 // AnalyserStats are counters since the start and present sizes.
 type AnalyserStats struct {
-	VerdictHits    uint64 // chains whose facts were known
-	VerdictMisses  uint64 // chains that had to be analysed
-	Verdicts       int    // chains kept
-	VerdictBytes   int    // memory they take, about
-	Fetches        uint64 // requests made for revocation and missing intermediates
-	FetchFailures  uint64 // of those, without a usable answer
-	RevocationList int    // lists kept
+	VerdictHits     uint64 // chains whose facts were known
+	VerdictMisses   uint64 // chains that had to be analysed
+	Verdicts        int    // chains kept
+	VerdictBytes    int    // memory they take, about
+	Fetches         uint64 // requests made for revocation and missing intermediates
+	FetchFailures   uint64 // of those, without a usable answer
+	RevocationLists int    // lists kept
 }
 
 // Stats returns the counters. They are read one after another, so they may differ by what happened in between.
 func (a *Analyser) Stats() AnalyserStats {
-	s := AnalyserStats{RevocationList: a.crls.len()}
+	s := AnalyserStats{RevocationLists: a.crls.len()}
 	s.VerdictHits, s.VerdictMisses, s.Verdicts, s.VerdictBytes = a.verdicts.stats()
-	s.Fetches, s.FetchFailures = a.fetcher.stats()
+	for _, f := range []*fetcher{a.fetcher, a.chaser} {
+		requests, failures := f.stats()
+		s.Fetches, s.FetchFailures = s.Fetches+requests, s.FetchFailures+failures
+	}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 	"reflect"
 	"runtime"
 	"strings"
@@ -233,5 +234,24 @@ func BenchmarkVerdictMemory(b *testing.B) {
 		runtime.KeepAlive(chains)
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/count, "B/endpoint")
 		b.ReportMetric(float64(a.Stats().VerdictBytes)/count, "counted-B/endpoint")
+	}
+}
+
+// BenchmarkRevocationList reads a list of 100,000 certificates.
+func BenchmarkRevocationList(b *testing.B) {
+	r := root(b, "Root")
+	var many []x509.RevocationListEntry
+	for n := range 100_000 {
+		many = append(many, revoked(big.NewInt(int64(n)*7919+1), 1))
+	}
+	der := crl(b, r, many)
+	b.SetBytes(int64(len(der)))
+	b.ReportAllocs()
+	for b.Loop() {
+		list, err := parseRevocationList(der, r.cert)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(list.size())/100_000, "kept-B/entry")
 	}
 }

@@ -159,8 +159,8 @@ func (a *Analyser) judgeable(ctx context.Context, host string, peer netip.Addr, 
 		c.PublicTrust = a.publicly(b, p.leaf, routes)
 		a.known.keep(routes)
 		a.proven.add(routes)
-		if c.PublicTrust && a.lint {
-			c.Lint = lintLeaf(p.leaf.Raw)
+		if c.PublicTrust && a.lint != nil {
+			c.Lint = a.lint.remarks(p.leaf.Raw)
 		}
 	} else {
 		used = a.explain(ctx, &v, b, p, peer, refused)

@@ -22,7 +22,7 @@ import (
 const (
 	maxPathDepth       = 10  // certificates in a path, the anchor included
 	maxPaths           = 32  // paths kept
-	maxSignatureChecks = 128 // public key operations for one chain
+	maxSignatureChecks = 128 // public key operations for one chain; those with large RSA keys count for more
 	maxPathSteps       = 2048
 	maxRSABits         = 16384 // a larger modulus costs seconds and is in no certificate anybody uses
 )
@@ -247,7 +247,7 @@ func inPath(path []*x509.Certificate, c *x509.Certificate) bool {
 	return false
 }
 
-var errSignatureBudget = fmt.Errorf("gave up after %d signature checks", maxSignatureChecks)
+var errSignatureBudget = errors.New("gave up after too many signature checks")
 
 // signedBy reports whether the parent's key made the child's signature, and whether with a broken algorithm. Each
 // question is paid for once; certificates of one key (cross-signs) share the answer.
@@ -261,14 +261,23 @@ func (b *pathBuilder) signedBy(child, parent *x509.Certificate) (broken bool, er
 		b.verified[k] = nil
 		return broken, nil
 	}
-	if b.checks >= maxSignatureChecks {
+	if b.checks += checkCost(parent); b.checks > maxSignatureChecks {
 		b.spent = true
 		return broken, errSignatureBudget
 	}
-	b.checks++
 	err = checkSignature(child, parent)
 	b.verified[k] = err
 	return broken, err
+}
+
+// checkCost is what a signature check counts for. The time for RSA grows with the square of the key's length.
+func checkCost(signer *x509.Certificate) int {
+	if k, ok := signer.PublicKey.(*rsa.PublicKey); ok {
+		if units := min(k.N.BitLen(), maxRSABits) / 4096; units > 1 {
+			return units * units
+		}
+	}
+	return 1
 }
 
 // brokenAlgorithm reports whether collisions of the signature's hash can be made: MD2, MD5 and SHA-1.
