@@ -51,15 +51,18 @@ func (p *program) runAck(ctx context.Context, o apiOptions, id, who string) erro
 	if who != "" {
 		body["who"] = who
 	}
-	var i assure.Incident
+	var i incident
 	if err := api.call(ctx, http.MethodPost, "/api/v1/incidents/"+url.PathEscape(id)+"/acknowledge", nil, body, &i); err != nil {
 		return failed(err)
 	}
-	switch {
-	case i.State == assure.Resolved:
-		_, err = fmt.Fprintf(p.stdout, "%s is resolved already, since %s.\n", clean(string(i.ID)), stampOf(i.ResolvedAt))
-	default:
-		_, err = fmt.Fprintf(p.stdout, "%s is taken by %s at stage %s: %s\n", clean(string(i.ID)), clean(i.AckedBy), i.AckedStage, clean(i.Summary))
+	if i.State == string(assure.Resolved) {
+		since := ""
+		if i.ResolvedAt != nil {
+			since = ", since " + stampOf(*i.ResolvedAt)
+		}
+		_, err = fmt.Fprintf(p.stdout, "%s is resolved already%s.\n", clean(i.ID), since)
+		return err
 	}
+	_, err = fmt.Fprintf(p.stdout, "%s is taken by %s at stage %s: %s\n", clean(i.ID), clean(i.AckedBy), clean(i.Stage), clean(i.Summary))
 	return err
 }

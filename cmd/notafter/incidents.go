@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,10 +15,21 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
-// incidentList is the API's answer to GET /api/v1/incidents.
+// incidentList is as much of the API's answer to GET /api/v1/incidents as the table shows.
 type incidentList struct {
-	Incidents []assure.Incident `json:"incidents"`
-	Total     int               `json:"total"`
+	Incidents []incident `json:"incidents"`
+	Total     int        `json:"total"`
+}
+
+type incident struct {
+	ID         string     `json:"id"`
+	State      string     `json:"state"`
+	Stage      string     `json:"stage"`
+	Reason     string     `json:"reason"`
+	Since      time.Time  `json:"since"`
+	Summary    string     `json:"summary"`
+	AckedBy    string     `json:"acknowledged_by"`
+	ResolvedAt *time.Time `json:"resolved_at"`
 }
 
 func (p *program) incidents() *cobra.Command {
@@ -61,20 +73,21 @@ func (p *program) runIncidents(ctx context.Context, o apiOptions, all bool, limi
 	if !all {
 		query.Set("state", string(assure.Open))
 	}
-	var list incidentList
-	if err := api.call(ctx, http.MethodGet, "/api/v1/incidents", query, nil, &list); err != nil {
+	var answer json.RawMessage
+	if err := api.call(ctx, http.MethodGet, "/api/v1/incidents", query, nil, &answer); err != nil {
 		return failed(err)
 	}
-	if format == "json" {
-		if list.Incidents == nil {
-			list.Incidents = []assure.Incident{}
-		}
-		b, err := encode(list, "  ")
+	if format == "json" { // as the API has it, whatever this version knows of it
+		b, err := encode(answer, "  ")
 		if err != nil {
-			return err
+			return failed(err)
 		}
 		_, err = p.stdout.Write(b)
 		return err
+	}
+	var list incidentList
+	if err := json.Unmarshal(answer, &list); err != nil {
+		return failed(fmt.Errorf("read answer: %w", err))
 	}
 	w := bufio.NewWriter(p.stdout)
 	if len(list.Incidents) == 0 {
@@ -83,7 +96,7 @@ func (p *program) runIncidents(ctx context.Context, o apiOptions, all bool, limi
 	}
 	rows := [][]string{{"INCIDENT", "STATE", "STAGE", "SINCE", "REASON", "SUMMARY"}}
 	for _, i := range list.Incidents {
-		rows = append(rows, []string{string(i.ID), stateOf(i), i.Stage.String(), stampOf(i.Since), string(i.Reason), i.Summary})
+		rows = append(rows, []string{i.ID, stateOf(i), i.Stage, stampOf(i.Since), i.Reason, i.Summary})
 	}
 	columns(w, rows)
 	if list.Total > len(list.Incidents) {
@@ -92,11 +105,11 @@ func (p *program) runIncidents(ctx context.Context, o apiOptions, all bool, limi
 	return w.Flush()
 }
 
-func stateOf(i assure.Incident) string {
-	if i.State == assure.Acked && i.AckedBy != "" {
+func stateOf(i incident) string {
+	if i.State == string(assure.Acked) && i.AckedBy != "" {
 		return "taken by " + i.AckedBy
 	}
-	return string(i.State)
+	return i.State
 }
 
 func stampOf(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") }

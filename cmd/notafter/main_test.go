@@ -155,8 +155,8 @@ func serveAPI(t *testing.T) string {
 		w.WriteHeader(code)
 		_, _ = io.WriteString(w, body)
 	}
-	const incident = `{"id":"k3f7q2","cause":"life/x","state":%q,"link":"serving","reason":"expired","severity":"page","stage":3,` +
-		`"since":"2026-10-08T14:02:00Z","opened_at":"2026-10-08T14:03:00Z","summary":"The certificate for a.example\u001b[31m expired.","impact":"","action":"","basis":"","told":{}%s}`
+	const incident = `{"id":"k3f7q2","cause":"life/x","state":%q,"link":"serving","reason":"expired","severity":"page","stage":"outage",` +
+		`"since":"2026-10-08T14:02:00Z","opened_at":"2026-10-08T14:03:00Z","summary":"The certificate for a.example\u001b[31m expired.","impact":"","action":"","basis":"","acknowledged_at":null,"resolved_at":null%s}`
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/incidents", func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -176,7 +176,7 @@ func serveAPI(t *testing.T) string {
 		case !strings.Contains(string(body), `"ana"`):
 			answer(w, http.StatusUnprocessableEntity, `{"title":"Unprocessable Entity","status":422,"detail":"who?"}`)
 		default:
-			answer(w, http.StatusOK, fmt.Sprintf(incident, "acknowledged", `,"acked_by":"ana","acked_at":"2026-10-08T14:05:00Z","acked_stage":3`))
+			answer(w, http.StatusOK, fmt.Sprintf(incident, "acknowledged", `,"acknowledged_by":"ana"`))
 		}
 	})
 	s := httptest.NewServer(mux)

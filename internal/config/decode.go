@@ -2,18 +2,13 @@ package config
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
@@ -30,14 +25,6 @@ type decoder struct {
 	expanding map[string]bool
 	budget    int
 }
-
-// Limits that no honest file comes near. They keep a hostile one from costing more than its size suggests: the parser
-// recurses, and aliases multiply.
-const (
-	maxFlowDepth   = 64
-	maxBlockColumn = 1024
-	maxNodes       = 2_000_000
-)
 
 func (d *decoder) result() error {
 	if len(d.problems) == 0 {
@@ -104,100 +91,6 @@ func (d *decoder) document(data []byte, c *Config) {
 	d.value("", root, reflect.ValueOf(c).Elem())
 }
 
-// parse gives the syntax tree of the only document, nil when it is empty.
-func (d *decoder) parse(data []byte) (root ast.Node, ok bool) {
-	if len(data) > maxFile {
-		d.fail(nil, "", "the file is larger than %d MiB", maxFile>>20)
-		return nil, false
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			d.fail(nil, "", "cannot be read as YAML")
-			root, ok = nil, false
-		}
-	}()
-	tokens := lexer.Tokenize(string(data))
-	if !d.shallow(tokens) {
-		return nil, false
-	}
-	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		var ye yaml.Error
-		if errors.As(err, &ye) && ye.GetToken() != nil {
-			d.fail(ye.GetToken().Position, "", "not valid YAML: %s", oneLine(ye.GetMessage()))
-		} else {
-			d.fail(nil, "", "not valid YAML: %s", oneLine(err.Error()))
-		}
-		return nil, false
-	}
-	for _, doc := range file.Docs {
-		if doc.Body == nil || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.NullType {
-			continue
-		}
-		if root != nil {
-			d.fail(doc.Body.GetToken().Position, "", "a second YAML document begins here; one file holds one")
-			return nil, false
-		}
-		root = doc.Body
-	}
-	return root, true
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// shallow refuses nesting that would exhaust the parser's stack, which no recover could catch.
-func (d *decoder) shallow(tokens token.Tokens) bool {
-	depth := 0
-	for _, t := range tokens {
-		switch t.Type {
-		case token.InvalidType:
-			d.fail(t.Position, "", "not valid YAML: %s", oneLine(firstNonEmpty(t.Error, "unexpected text")))
-			return false
-		case token.SequenceStartType, token.MappingStartType:
-			depth++
-		case token.SequenceEndType, token.MappingEndType:
-			depth = max(0, depth-1)
-		case token.SequenceEntryType, token.MappingValueType, token.MappingKeyType, token.AnchorType, token.TagType:
-			if t.Position != nil && t.Position.Column > maxBlockColumn && depth == 0 {
-				d.fail(t.Position, "", "structure that begins beyond column %d is not accepted", maxBlockColumn)
-				return false
-			}
-		}
-		if depth > maxFlowDepth {
-			d.fail(t.Position, "", "brackets are nested more than %d deep", maxFlowDepth)
-			return false
-		}
-	}
-	return true
-}
-
-func firstNonEmpty(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-// position is where a node begins. A mapping's own token is a colon, so its first key is meant instead.
-func position(n ast.Node) *token.Position {
-	switch v := n.(type) {
-	case nil:
-		return nil
-	case *ast.MappingNode:
-		if len(v.Values) > 0 && !v.IsFlowStyle {
-			return position(v.Values[0])
-		}
-	case *ast.MappingValueNode:
-		if v.Key != nil {
-			return position(v.Key)
-		}
-	}
-	if t := n.GetToken(); t != nil {
-		return t.Position
-	}
-	return nil
-}
-
 // resolve looks through anchors and aliases. done must be called when the node has been decoded.
 func (d *decoder) resolve(key string, n ast.Node) (node ast.Node, done func(), ok bool) {
 	done = func() {}
@@ -211,7 +104,7 @@ func (d *decoder) resolve(key string, n ast.Node) (node ast.Node, done func(), o
 			target, known := d.anchors[name]
 			switch {
 			case !known:
-				d.fail(position(v), key, "the alias %s has no anchor before it", quote("*"+name))
+				d.fail(position(v), key, "the alias %s has no anchor before it; text that begins with * needs quotes", quote("*"+name))
 				return nil, done, false
 			case d.expanding[name]:
 				d.fail(position(v), key, "the alias %s stands inside its own anchor", quote("*"+name))
@@ -233,13 +126,6 @@ func (d *decoder) resolve(key string, n ast.Node) (node ast.Node, done func(), o
 	}
 	d.fail(position(n), key, "too many aliases that lead to aliases")
 	return nil, done, false
-}
-
-func nodeText(n ast.Node) string {
-	if n == nil || n.GetToken() == nil {
-		return ""
-	}
-	return n.GetToken().Value
 }
 
 type shorthand interface{ shorthand() string }
@@ -514,67 +400,6 @@ func (d *decoder) merge(key string, n ast.Node) []entry {
 	}
 	entries, _ := d.entries(key, node)
 	return entries
-}
-
-func keyText(k ast.MapKeyNode) (string, bool) {
-	switch v := k.(type) {
-	case *ast.StringNode:
-		return v.Value, true
-	case *ast.MappingKeyNode:
-		if s, ok := v.Value.(*ast.StringNode); ok {
-			return s.Value, true
-		}
-		return "", false
-	case ast.ScalarNode:
-		return nodeText(v), true // on: or 1: as a key is the text it looks like
-	}
-	return "", false
-}
-
-func scalarText(n ast.Node) (string, bool) {
-	switch v := n.(type) {
-	case *ast.StringNode:
-		return v.Value, true
-	case *ast.LiteralNode:
-		if v.Value == nil {
-			return "", false
-		}
-		return v.Value.Value, true
-	}
-	return "", false
-}
-
-func intOf(n ast.Node) (int64, bool) {
-	i, ok := n.(*ast.IntegerNode)
-	if !ok {
-		return 0, false
-	}
-	switch x := i.Value.(type) {
-	case int64:
-		return x, true
-	case uint64:
-		if x <= math.MaxInt64 {
-			return int64(x), true
-		}
-	}
-	return 0, false
-}
-
-// got names what stands there instead of what is wanted.
-func got(n ast.Node) string {
-	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return ", not a mapping (a key with a value)"
-	case *ast.SequenceNode:
-		return ", not a list"
-	case *ast.StringNode, *ast.LiteralNode:
-		return ", not text"
-	case *ast.BoolNode:
-		return ", not true or false; put it in quotes if text is meant"
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		return ", not a number; put it in quotes if text is meant"
-	}
-	return ""
 }
 
 // field is one key of a mapping that a struct stands for.

@@ -121,7 +121,7 @@ func (v *validator) certificates() {
 }
 
 func (v *validator) endpoints(key string, cert *Certificate, credentials map[string]ClientCertificate) {
-	if len(cert.Endpoints) == 0 && v.given(key+".endpoints") {
+	if len(cert.Endpoints) == 0 && v.given(key+".endpoints") && !v.complained(key+".endpoints") {
 		v.bad(key+".endpoints", "nothing to watch: at least one endpoint is needed, as only serving is watched")
 	}
 	seen := map[string]bool{}

@@ -37,7 +37,7 @@ func (v *validator) channels() {
 			v.smtp(key+".smtp", c.SMTP)
 		}
 		if c.Alertmanager != nil {
-			if len(c.Alertmanager.URLs) == 0 && v.given(key+".alertmanager.urls") {
+			if len(c.Alertmanager.URLs) == 0 && v.given(key+".alertmanager.urls") && !v.complained(key+".alertmanager.urls") {
 				v.bad(key+".alertmanager.urls", "is empty: want the address of every replica")
 			}
 			for _, l := range sortedKeys(c.Alertmanager.Labels) {
@@ -84,7 +84,7 @@ func (v *validator) smtp(key string, s *SMTP) {
 			v.bad(key+".from", "%s", err)
 		}
 	}
-	if len(s.To) == 0 && v.given(key+".to") {
+	if len(s.To) == 0 && v.given(key+".to") && !v.complained(key+".to") {
 		v.bad(key+".to", "is empty: want at least one address")
 	}
 	for i, to := range s.To {
@@ -135,7 +135,7 @@ func (v *validator) routes() {
 		if r.Mode == ModeBackstop {
 			v.bad(key+".mode", "this version cannot stand in as a backstop yet; use own or defer")
 		}
-		if len(r.Channels) == 0 && v.given(key+".channels") {
+		if len(r.Channels) == 0 && v.given(key+".channels") && !v.complained(key+".channels") {
 			v.bad(key+".channels", "nobody to tell: at least one channel is needed")
 		}
 		seen := map[string]bool{}
