@@ -28,7 +28,7 @@ var implicitPorts = map[string]uint16{"smtp": 465, "imap": 993, "pop3": 995, "ft
 
 // upgradeFor returns what is spoken before TLS, nil for nothing.
 func upgradeFor(t assure.Target) upgrader {
-	if t.Port == implicitPorts[t.Scheme] {
+	if port, ok := implicitPorts[t.Scheme]; ok && t.Port == port {
 		return nil
 	}
 	switch t.Scheme {
