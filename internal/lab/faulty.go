@@ -14,8 +14,8 @@ import (
 type FaultyOptions struct {
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
-	// Pace is the pause after each byte of slow servers; zero means a second. A server sends a good thousand bytes, so
-	// that a look that waits less than a thousand paces must give up.
+	// Pace is the pause after each byte of slow servers; zero means a second. Each sends fifty bytes or more before TLS is
+	// over, so that a look that waits less than fifty paces must give up.
 	Pace time.Duration
 }
 
@@ -242,10 +242,11 @@ func (b *builder) case1(name string, leaves func(host string) []*Leaf, o Service
 // issued makes the leaves of case1 from options without names.
 func (b *builder) issued(o LeafOptions) func(string) []*Leaf {
 	return func(host string) []*Leaf {
-		if o.Names == nil {
-			o.Names = []string{host}
+		named := o
+		if named.Names == nil {
+			named.Names = []string{host}
 		}
-		return []*Leaf{b.leaf(b.CA.Issuing, o)}
+		return []*Leaf{b.leaf(b.CA.Issuing, named)}
 	}
 }
 

@@ -128,7 +128,7 @@ func (b *builder) crossSigned(old *Authority) {
 		if b.err != nil {
 			return nil
 		}
-		c := cross(old, far, -20)
+		c := cross(old, far, -5)
 		l := b.leaf(far, LeafOptions{Names: []string{host}})
 		if b.err != nil {
 			return nil

@@ -57,7 +57,7 @@ func (s *Service) listenQUIC(r *run, pc net.PacketConn) error {
 	config := s.config()
 	config.MinVersion, config.MaxVersion = tls.VersionTLS13, tls.VersionTLS13
 	config.NextProtos = []string{"h3"}
-	transport := &quic.Transport{Conn: pc}
+	transport := &quic.Transport{Conn: quiet{pc}}
 	l, err := transport.Listen(config, &quic.Config{})
 	if err != nil {
 		return err
@@ -84,3 +84,10 @@ func (s *Service) listenQUIC(r *run, pc net.PacketConn) error {
 	})
 	return nil
 }
+
+// quiet is a socket whose buffers quic-go leaves alone: where it may not have large ones it would say so in the log of
+// the whole program.
+type quiet struct{ net.PacketConn }
+
+func (quiet) SetReadBuffer(int) error  { return nil }
+func (quiet) SetWriteBuffer(int) error { return nil }

@@ -248,7 +248,7 @@ func ftpDialogue(c *clear) bool {
 	if c.fault == UpgradeBusy {
 		return c.say("421 too many users") && false
 	}
-	if c.spoilt("220-welcome") || !c.say("220-welcome to", "220 lab FTP") {
+	if c.spoilt("220-welcome") || !c.say("220-welcome to a server of the lab", "220 lab FTP, log in or upgrade") {
 		return false
 	}
 	for {

@@ -20,7 +20,11 @@ import (
 // datagrams is a UDP socket connected to one peer, which counts what it reads. Being connected, it hears of ICMP
 // messages (nobody listens there, no route) and of nobody else's packets.
 type datagrams struct {
-	*net.UDPConn
+	// The socket twice: as a PacketConn without its further methods, by which quic-go would send to an address, which a
+	// connected socket refuses, and as what it is.
+	net.PacketConn
+	socket *net.UDPConn
+
 	peer  net.Addr
 	left  atomic.Int64
 	heard atomic.Bool
@@ -30,7 +34,7 @@ type datagrams struct {
 }
 
 func (d *datagrams) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, err := d.Read(b)
+	n, err := d.socket.Read(b)
 	if n > 0 {
 		d.heard.Store(true)
 		if d.left.Add(-int64(n)) < 0 {
@@ -41,9 +45,14 @@ func (d *datagrams) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 func (d *datagrams) WriteTo(b []byte, _ net.Addr) (int, error) {
-	n, err := d.Write(b)
+	n, err := d.socket.Write(b)
 	return n, d.note(err)
 }
+
+// SetReadBuffer and SetWriteBuffer do nothing: a handshake fits into the system's buffers, and quic-go would complain
+// in the program's log where it cannot have larger ones.
+func (d *datagrams) SetReadBuffer(int) error  { return nil }
+func (d *datagrams) SetWriteBuffer(int) error { return nil }
 
 func (d *datagrams) note(err error) error {
 	if err != nil && !errors.Is(err, net.ErrClosed) && !isTimeout(err) {
@@ -75,7 +84,7 @@ func (p *Prober) shakeQUIC(ctx context.Context, e *errand, at netip.AddrPort, m 
 		g.fail(f, assure.AtConnect, detail)
 		return
 	}
-	d := &datagrams{UDPConn: conn, peer: conn.RemoteAddr()}
+	d := &datagrams{PacketConn: conn, socket: conn, peer: conn.RemoteAddr()}
 	d.left.Store(maxRead)
 	// quic-go shakes hands in goroutines of its own, which may still run when Dial has given up. What they see therefore
 	// goes into a glimpse of their own, which is read under the lock.
