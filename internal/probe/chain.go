@@ -153,6 +153,7 @@ func (a *Analyser) judgeable(ctx context.Context, host string, peer netip.Addr, 
 	c := &v.chain
 	routes, refused := b.accepted(!c.ServerAuth)
 	used := routes
+	walk := []*x509.Certificate(nil)
 	if len(routes) > 0 {
 		c.Paths = pathsOf(routes)
 		c.WeakSignature = weakSignatureOf(routes[0])
@@ -163,9 +164,9 @@ func (a *Analyser) judgeable(ctx context.Context, host string, peer netip.Addr, 
 			c.Lint = a.lint.remarks(p.leaf.Raw)
 		}
 	} else {
-		used = a.explain(ctx, &v, b, p, peer, refused)
+		used, walk = a.explain(ctx, &v, b, p, peer, refused)
 	}
-	c.Unused, c.WeakKey = unusedAndWeak(p, used)
+	c.Unused, c.WeakKey = unusedAndWeak(p, used, walk)
 	v.certs = gather(p, used, len(routes) > 0)
 	return v
 }
@@ -245,10 +246,14 @@ func (a *Analyser) publicly(b *pathBuilder, leaf *x509.Certificate, routes []rou
 	return len(found) > 0
 }
 
-// unusedAndWeak lists served certificates that no path needs, and names the first weak key among the others. Without
-// any path nothing can be called unused. A served anchor counts as used.
-func unusedAndWeak(p presented, used []route) (unused []string, weak string) {
-	needed := map[string]bool{string(p.leaf.Raw): true}
+// unusedAndWeak lists served certificates that no path needs, and names the first weak key among those that one does.
+// Without any path nothing can be called unused, and the walk says which certificates count. A served anchor counts as
+// used.
+func unusedAndWeak(p presented, used []route, walk []*x509.Certificate) (unused []string, weak string) {
+	needed := map[string]bool{}
+	for _, c := range walk {
+		needed[string(c.Raw)] = true
+	}
 	for _, r := range used {
 		for _, c := range r.all() {
 			needed[string(c.Raw)] = true
@@ -256,12 +261,11 @@ func unusedAndWeak(p presented, used []route) (unused []string, weak string) {
 	}
 	weak = weakKey(p.leaf)
 	for _, c := range p.pool {
-		if len(used) > 0 && !needed[string(c.Raw)] {
-			unused = append(unused, fingerprintOf(c.Raw))
-			continue
-		}
-		if weak == "" {
+		switch {
+		case needed[string(c.Raw)] && weak == "":
 			weak = weakKey(c)
+		case !needed[string(c.Raw)] && len(used) > 0:
+			unused = append(unused, fingerprintOf(c.Raw))
 		}
 	}
 	if len(used) > 0 {

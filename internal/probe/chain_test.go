@@ -103,6 +103,13 @@ func TestChains(t *testing.T) {
 		want{missing: "CN=Inter", pathError: "not signed by the key of its issuer CN=Inter"})
 	add("two issuers of one name: the one that signed is found", L(r), L(good, forged, i), want{paths: direct, unused: L(forged)})
 
+	// An authority that was set up anew under its old name.
+	again := root(t, "Root")
+	underAgain := leaf(t, "www.example.com", again)
+	add("an untrusted root has the name of a trusted one", L(r), L(underAgain, again), want{missing: "CN=Root", untrusted: true})
+	add("the same, and it is not served", L(r), L(underAgain),
+		want{missing: "CN=Root", pathError: "CN=www.example.com is not signed by the key of its issuer CN=Root"})
+
 	constrained := inter(t, "Narrow", r, func(c *x509.Certificate) {
 		c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"example.net"}
 	})
@@ -138,6 +145,11 @@ func TestChains(t *testing.T) {
 	add("a short RSA key", L(r), L(rsa1024, i), want{paths: direct, weakKey: "RSA 1024 key of CN=www.example.com"})
 	weakStray := sign(t, leafTemplate("stray"), keyRSA(t, 1024), other)
 	add("a short key of a certificate nobody needs does not matter", L(r), L(good, i, weakStray), want{paths: direct, unused: L(weakStray)})
+
+	weakInter := sign(t, caTemplate("Weak Inter"), keyRSA(t, 1024), other)
+	add("without a path: the short key on the way counts", L(r), L(leaf(t, "www.example.com", weakInter), weakInter),
+		want{missing: "CN=Other Root", weakKey: "RSA 1024 key of CN=Weak Inter"})
+	add("without a path: a short key beside the way does not", L(r), L(leaf(t, "www.example.com", o2), o2, weakStray), want{missing: "CN=Other Root"})
 
 	sha1Leaf := signSHA1(t, leafTemplate("www.example.com"), keyP256(t), i)
 	add("a SHA-1 signature by ECDSA: a path that relies on it", L(r), L(sha1Leaf, i),

@@ -22,8 +22,8 @@ const (
 
 // explain says why a chain has no path, and looks for the certificates that would have completed it: among the
 // intermediates that other endpoints served, then at the addresses that the certificates name (caIssuers, RFC 5280
-// section 4.2.2.1). It returns the completed routes.
-func (a *Analyser) explain(ctx context.Context, v *verdict, b *pathBuilder, p presented, peer netip.Addr, refused error) []route {
+// section 4.2.2.1). It returns the completed routes, and the certificates on the way to where building stopped.
+func (a *Analyser) explain(ctx context.Context, v *verdict, b *pathBuilder, p presented, peer netip.Addr, refused error) (completed []route, walk []*x509.Certificate) {
 	c := &v.chain
 	end := deepest(b.ends, p.leaf)
 	switch {
@@ -36,28 +36,27 @@ func (a *Analyser) explain(ctx context.Context, v *verdict, b *pathBuilder, p pr
 	case p.err != nil:
 		c.PathError = p.err.Error()
 	}
-	c.WeakSignature = weakUntil(end)
 	if refused != nil {
-		return nil
+		c.WeakSignature = weakSignatureOf(b.routes[0])
+		return nil, b.routes[0].certs
 	}
+	c.WeakSignature = weakUntil(end)
 	c.UntrustedRoot = end.selfSigned
-	c.MissingIssuer = nameOfIssuer(end.last())
+	c.MissingIssuer = end.last().Issuer.String()
 	if end.selfSigned || c.MissingIssuer == "" {
-		return nil
+		return nil, end.certs
 	}
 	routes, answered := a.complete(ctx, b, p, end, peer, !c.ServerAuth)
 	if len(routes) > 0 {
 		c.Completed = pathsOf(routes)
-		return routes
+		return routes, end.certs
 	}
 	v.recheck = a.now().Add(recheckUnfetched)
 	if answered {
 		v.recheck = a.now().Add(recheckIncomplete)
 	}
-	return nil
+	return nil, end.certs
 }
-
-func nameOfIssuer(c *x509.Certificate) string { return c.Issuer.String() }
 
 // deepest chooses the dead end that got furthest; of several the first found, so that the answer is always the same.
 func deepest(ends []deadEnd, leaf *x509.Certificate) deadEnd {

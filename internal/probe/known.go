@@ -8,7 +8,7 @@ import (
 
 // Bounds of the intermediates remembered: all of the public web's are a few thousand, a process meets a fraction.
 const (
-	maxKnownSubjects = 4096
+	maxKnownSubjects = 2048
 	maxKnownSame     = 4 // certificates kept of one subject: cross-signs
 )
 

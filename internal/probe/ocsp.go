@@ -39,7 +39,8 @@ const (
 
 // parseOCSP reads a response (RFC 6960) about cert and checks its signature: by the issuer itself, or by a responder
 // whose certificate the issuer signed for that purpose (section 4.2.2.2). An answer does not outlive the responder's
-// certificate.
+// certificate. The issuer that the answer names is not compared: its key or its delegate signed the answer, and one
+// authority does not give a serial number twice.
 func parseOCSP(der []byte, cert, issuer *x509.Certificate) (ocspAnswer, error) {
 	if len(der) > maxOCSP {
 		return ocspAnswer{}, fmt.Errorf("the OCSP response is larger than %d KiB", maxOCSP>>10)

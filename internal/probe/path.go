@@ -201,7 +201,11 @@ func (b *pathBuilder) extend(path []*x509.Certificate, weak int) {
 		b.extend(append(slices.Clone(path), c), w)
 	}
 	if !reached {
-		b.ends = append(b.ends, deadEnd{certs: slices.Clone(path), selfSigned: b.selfSigned(cur), err: why})
+		end := deadEnd{certs: slices.Clone(path), selfSigned: b.selfSigned(cur), err: why}
+		if end.selfSigned {
+			end.err = nil // an anchor of the same name with another key is another authority, no broken signature
+		}
+		b.ends = append(b.ends, end)
 	}
 }
 

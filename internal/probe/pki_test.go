@@ -50,7 +50,6 @@ func keyP256(t testing.TB) crypto.Signer {
 
 func keyRSA(t testing.TB, bits int) crypto.Signer {
 	t.Helper()
-	t.Setenv("GODEBUG", "rsa1024min=0")
 	k, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		t.Fatal(err)
