@@ -170,6 +170,11 @@ func (b *bench) missing() {
 		Action:  "Check that the patrol runs and is on time; see the monitor page.",
 		Basis:   "No evidence is on record.",
 	}
+	if b.Claim.Link == People {
+		f.Summary = fmt.Sprintf("Nothing was ever sent through the channel %s, so nobody knows whether it works.", b.what())
+		f.Impact = "The first page may be the one that does not arrive."
+		f.Action = "Send a test through it."
+	}
 	b.unseen(f)
 }
 
@@ -179,6 +184,8 @@ func (b *bench) unlooked(since time.Time) Stage {
 	due := since.Add(b.Claim.MaxAge())
 	urgent := due.Add(b.repair())
 	switch {
+	case b.Claim.Link == People && b.Now.After(due):
+		return StageTicket // a channel that nobody used for long is to be tried, not to be woken for
 	case since.IsZero() || b.Now.After(urgent):
 		return StagePage
 	case b.Now.After(due):
@@ -194,6 +201,11 @@ func (b *bench) stale(age time.Duration) {
 		Summary: fmt.Sprintf("The last look at %s is %s old; it is due every %s.", b.what(), Ago(age), Ago(b.Claim.Every)),
 		Impact:  b.lastKnown(),
 		Action:  "Check that the patrol runs and is on time; see the monitor page.",
+	}
+	if b.Claim.Link == People {
+		f.Summary = fmt.Sprintf("Nothing was sent through the channel %s for %s, so nobody knows whether it still works.", b.what(), Ago(age))
+		f.Impact = "The next page may be the one that does not arrive."
+		f.Action = "Send a test through it."
 	}
 	b.unseen(f)
 }

@@ -9,8 +9,19 @@ import (
 
 var channelType = reflect.TypeFor[Channel]()
 
-// channelEvery is how often it is due to be known whether a channel still takes what it is given.
-const channelEvery = time.Hour
+// channelEvery is how often a channel is asked whether it still takes what it is given. The services of the second kind
+// cannot be asked without telling somebody; of them it is known by what was sent last, and a month may pass without.
+const (
+	channelEvery      = time.Hour
+	channelEveryMonth = 30 * 24 * time.Hour
+)
+
+func (c Channel) every() time.Duration {
+	if c.Slack != nil || c.PagerDuty != nil || c.Webhook != nil {
+		return channelEveryMonth
+	}
+	return channelEvery
+}
 
 // patrolEvery is how often the patrol accounts for itself.
 const patrolEvery = time.Minute
@@ -70,7 +81,7 @@ func (c *Config) ChannelClaims(now time.Time) []assure.Claim {
 	var out []assure.Claim
 	for _, name := range sortedKeys(c.Channels) {
 		out = append(out, assure.Claim{ID: assure.NewClaimID(assure.People, "", name), Link: assure.People, Subject: name, Route: c.Monitor.Route,
-			Declared: now.UTC(), Every: channelEvery, TimeToRepair: c.TimeToRepair.Std()})
+			Declared: now.UTC(), Every: c.Channels[name].every(), TimeToRepair: c.TimeToRepair.Std()})
 	}
 	return out
 }

@@ -29,7 +29,7 @@ func TestClaimsOfTheFullFile(t *testing.T) {
 		"serving/hosted-eu/inside.eu.example.com:8443@192.0.2.7": time.Minute,
 		"serving/blog/blog.example.com":                          10 * time.Minute,
 		"monitor//patrol":                                        time.Minute, "monitor//control": time.Minute, "monitor//heartbeat": 2 * time.Minute,
-		"people//hook": time.Hour, "people//chat": time.Hour, "people//mail": time.Hour, "people//pager": time.Hour,
+		"people//hook": channelEveryMonth, "people//chat": channelEveryMonth, "people//mail": time.Hour, "people//pager": channelEveryMonth,
 		"people//am": time.Hour, "people//push": time.Hour, "people//ntfy": time.Hour,
 	}
 	for id, every := range want {

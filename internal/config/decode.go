@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -423,7 +424,12 @@ func fieldsOf(t reflect.Type) []field {
 	return out
 }
 
+// join adds a name to a key. A name that a file chose to be long or unprintable is quoted, so that problems stay one
+// clean line.
 func join(key, name string) string {
+	if len(name) > 100 || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		name = quote(name)
+	}
 	if key == "" {
 		return name
 	}

@@ -209,6 +209,7 @@ func TestProblemsNamePlaceAndRemedy(t *testing.T) {
 		"a tab":                               {strings.Replace(small, "    endpoints", "\tendpoints", 1), []string{":3:1: not valid YAML: the line is indented with a tab"}},
 		"a wildcard without quotes":           {strings.Replace(small, "name: web", "name: web\n    names: [*.b.example]", 1), []string{`certificates[0].names[0]: the alias "*.b.example" has no anchor before it; text that begins with * needs quotes`}},
 		"text where a list is due":            {strings.Replace(small, "[example.com]", "example.com", 1), []string{":3:16: certificates[0].endpoints: want a list, not text"}},
+		"a name that breaks the line":         {with("  \"b\\n\\e[31m\": {slack: {}}\n"), []string{`channels."b\n\x1b[31m": the name holds a slash or an unprintable character`, `channels."b\n\x1b[31m".slack: the key "url" is missing`}},
 		"an alias without anchor":             {with("timeout: *t\n"), []string{`timeout: the alias "*t" has no anchor`}},
 		"a tag":                               {with("timeout: !!str 5s\n"), []string{"timeout: tags such as"}},
 		"a second document":                   {with("---\ntimeout: 5s\n"), []string{"a second YAML document begins here"}},

@@ -149,9 +149,6 @@ func (d *Deliverer) attempt(ctx context.Context, del assure.Delivery, now time.T
 		return out, assure.DeliveryFailed, 0, true
 	}
 	keyed := supersedes(s)
-	if why := overtaken(del, keyed); why != "" {
-		return Outcome{Class: assure.Rejected, Detail: "not sent: " + why}, assure.DeliveryFailed, 0, false
-	}
 	if del.Notice.Kind == assure.NoticeSupersede && !keyed {
 		out = Outcome{Class: assure.Accepted, Detail: "nothing sent: the worse stage has a message of its own", Untried: true}
 		return out, assure.DeliverySent, 0, false
@@ -178,22 +175,6 @@ func (d *Deliverer) attempt(ctx context.Context, del assure.Delivery, now time.T
 func supersedes(s Sender) bool {
 	p, ok := s.(Superseder)
 	return ok && p.Supersedes()
-}
-
-// overtaken says why a delivery must not be made any more although it is pending; empty when it must. What would open
-// an alert that nothing closes again is not sent.
-func overtaken(del assure.Delivery, keyed bool) string {
-	i, n := del.Incident, del.Notice
-	if n.Kind != assure.NoticeTrigger && n.Kind != assure.NoticeAck {
-		return ""
-	}
-	if i.State == assure.Resolved {
-		return "the incident was resolved on " + i.ResolvedAt.UTC().Format("2 Jan 2006 15:04:05 UTC") + ", before this could be delivered"
-	}
-	if keyed && i.Told[n.Route] > n.Stage {
-		return "a worse stage has taken over before this could be delivered"
-	}
-	return ""
 }
 
 // givenUp says why no further attempt is worth it; empty while one is.
@@ -288,7 +269,7 @@ func (d *Deliverer) Refresh(ctx context.Context, del assure.Delivery) (fact assu
 func stillHolds(del assure.Delivery, now time.Time) bool {
 	switch del.Notice.Kind {
 	case assure.NoticeTrigger:
-		return overtaken(del, true) == ""
+		return del.Incident.State != assure.Resolved && del.Incident.Told[del.Notice.Route] <= del.Notice.Stage
 	case assure.NoticeResolve:
 		return del.Incident.State == assure.Resolved && now.Sub(del.Incident.ResolvedAt) < resolveRefresh
 	}

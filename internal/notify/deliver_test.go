@@ -94,8 +94,8 @@ func TestEndsOfADelivery(t *testing.T) {
 	}{
 		{"rejected: never again", assure.NoticeTrigger, nil, Outcome{Class: assure.Rejected, Detail: "bad"}, assure.DeliveryFailed, true, assure.Rejected, "bad"},
 		{"a channel that is gone", assure.NoticeTrigger, func(d *assure.Delivery) { d.Channel = "old" }, accepted, assure.DeliveryFailed, false, assure.Denied, "not configured"},
-		{"a page that its incident's end overtook", assure.NoticeTrigger, resolved, accepted, assure.DeliveryFailed, false, "", "was resolved"},
-		{"an acknowledgement that its incident's end overtook", assure.NoticeAck, resolved, accepted, assure.DeliveryFailed, false, "", "was resolved"},
+		{"a page that its incident's end overtook", assure.NoticeTrigger, resolved, accepted, assure.DeliverySent, true, assure.Accepted, ""},
+		{"an acknowledgement that its incident's end overtook", assure.NoticeAck, resolved, accepted, assure.DeliverySent, true, assure.Accepted, ""},
 		{"the end itself", assure.NoticeResolve, resolved, accepted, assure.DeliverySent, true, assure.Accepted, ""},
 		{"the end, not taken yet", assure.NoticeResolve, resolved, temporary, assure.DeliveryPending, true, assure.Temporary, "down"},
 		{"the end, not taken for a day", assure.NoticeResolve, func(d *assure.Delivery) {
@@ -135,18 +135,6 @@ func TestEndsOfADelivery(t *testing.T) {
 				t.Errorf("facts are %v, want %q", facts, c.fact)
 			}
 		})
-	}
-}
-
-// A service that keeps alerts by key is not given one that nothing would close again.
-func TestOvertakenStageIsNotOpened(t *testing.T) {
-	s := newService(t, yes("pagerduty"))
-	d := delivery(assure.NoticeTrigger, assure.StageTicket)
-	d.Incident.Told = map[string]assure.Stage{"sre": assure.StagePage}
-	b := newBench(t, newOutbox(d), sender(t, "pagerduty", s.URL))
-	b.deliver(t, 42)
-	if len(s.requests()) != 0 || b.box.row(42).State != assure.DeliveryFailed {
-		t.Errorf("%d requests, the row is %s", len(s.requests()), b.box.row(42).State)
 	}
 }
 

@@ -30,9 +30,8 @@
 // repetition by: a deduplication key (PagerDuty), an identical label set (Alertmanager), a Message-ID (mail), a
 // delivery number (webhook), and for those that cannot, the incident's short name in the text.
 //
-// A trigger or acknowledgement that could not be delivered before its incident was resolved is not sent any more. Its
-// receipt says so. A late trigger would open again what the resolution has closed. The same holds, in services that keep an alert for each key, for a
-// stage that a worse one has overtaken.
+// A trigger that could not be delivered before its incident was resolved is sent all the same, and the resolution after
+// it: what happened is told, and the outbox keeps the order, so that nothing stays open that is over.
 //
 // # Who retries, and when
 //

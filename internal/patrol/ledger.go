@@ -22,6 +22,9 @@ type Ledger interface {
 	// owner gets them before that, unless they are released by Release.
 	Lease(ctx context.Context, owner string, now time.Time, ttl time.Duration, limit int) ([]int, error)
 
+	// Extend makes every lease that owner still holds at now last until now+ttl.
+	Extend(ctx context.Context, owner string, now time.Time, ttl time.Duration) error
+
 	// Due returns the shard's claims whose next look is not after now.
 	Due(ctx context.Context, shard int, now time.Time) ([]assure.Claim, error)
 

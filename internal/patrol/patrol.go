@@ -50,9 +50,11 @@ type Options struct {
 	Observer string
 	// Concurrency is how many looks run at once (default 200).
 	Concurrency int
-	// Lease is how long a shard may take (default 90 s). Looks that are not over by three quarters of it are left for
-	// the next pass.
+	// Lease is how long after the death of a process its shards are another's (default 20 s). A living one extends it.
 	Lease time.Duration
+	// Pass is how long the looks at one shard may take (default 60 s). Those that are not over by then are left for the
+	// next pass.
+	Pass time.Duration
 	// Shards is how many shards may be in the executor at once (default 8).
 	Shards int
 	// Changed is called after each commit that changed what people see. It must not block.
@@ -66,7 +68,8 @@ type Patrol struct {
 	sight sight
 
 	mu       sync.Mutex
-	inFlight map[int]time.Time // shards handed to the executor, and when their lease ends
+	inFlight map[int]time.Time // shards handed to the executor, and when they count as lost by it
+	extended time.Time         // when leases were last extended
 }
 
 // New returns a patrol that does nothing until it is told to.
@@ -75,7 +78,10 @@ func New(o Options) *Patrol {
 		o.Concurrency = 200
 	}
 	if o.Lease <= 0 {
-		o.Lease = 90 * time.Second
+		o.Lease = 20 * time.Second
+	}
+	if o.Pass <= 0 {
+		o.Pass = time.Minute
 	}
 	if o.Shards <= 0 {
 		o.Shards = 8
@@ -110,8 +116,17 @@ func (p *Patrol) Tick(ctx context.Context) (int, error) {
 			delete(p.inFlight, s) // the executor lost it
 		}
 	}
-	room := p.Shards - len(p.inFlight)
+	room, held := p.Shards-len(p.inFlight), len(p.inFlight) > 0
+	extend := held && now.Sub(p.extended) >= p.Lease/4
+	if extend || !held {
+		p.extended = now
+	}
 	p.mu.Unlock()
+	if extend {
+		if err := p.Ledger.Extend(ctx, p.Owner, now, p.Lease); err != nil {
+			return 0, fmt.Errorf("extend leases: %w", err)
+		}
+	}
 	if room <= 0 {
 		return 0, nil
 	}
@@ -124,7 +139,7 @@ func (p *Patrol) Tick(ctx context.Context) (int, error) {
 	}
 	p.mu.Lock()
 	for _, s := range shards {
-		p.inFlight[s] = now.Add(p.Lease)
+		p.inFlight[s] = now.Add(2 * p.Pass)
 	}
 	p.mu.Unlock()
 	if err := p.Enqueue(ctx, shards); err != nil {
@@ -176,7 +191,7 @@ func (p *Patrol) Shard(ctx context.Context, shard int) error {
 // look runs the checks of all claims in parallel. Claims whose check has nothing to look at come back in idle; claims
 // that were not reached in time come back in neither and stay due.
 func (p *Patrol) look(ctx context.Context, claims []assure.Claim) (looks []assure.Look, idle []assure.ClaimID) {
-	ctx, cancel := context.WithTimeout(ctx, p.Lease*3/4)
+	ctx, cancel := context.WithTimeout(ctx, p.Pass)
 	defer cancel()
 	var wg sync.WaitGroup
 	var mu sync.Mutex

@@ -71,6 +71,8 @@ func (m *memory) Lease(context.Context, string, time.Time, time.Duration, int) (
 	return []int{0}, nil
 }
 
+func (m *memory) Extend(context.Context, string, time.Time, time.Duration) error { return nil }
+
 func (m *memory) Due(_ context.Context, _ int, now time.Time) ([]assure.Claim, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
