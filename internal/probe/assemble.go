@@ -26,6 +26,7 @@ type glimpse struct {
 	extra    int
 	staple   []byte
 	leafKind string // kindECDSA or kindRSA; empty when no leaf was seen or its key is neither
+	alert    string // the alert that ended the handshake, as tls.AlertError writes it; empty for any other end
 }
 
 // fail records how the handshake ended.

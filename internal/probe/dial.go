@@ -27,7 +27,7 @@ type wire struct {
 	left  int     // bytes that may still be read
 	head  [5]byte // the first bytes since the last call of mark
 	nhead int
-	tap   *[]byte // when set, everything read is appended
+	tap   []byte // what was read since mark, up to maxOverheard
 }
 
 func (w *wire) Read(b []byte) (int, error) {
@@ -42,14 +42,14 @@ func (w *wire) Read(b []byte) (int, error) {
 	if w.nhead < len(w.head) {
 		w.nhead += copy(w.head[w.nhead:], b[:n])
 	}
-	if w.tap != nil {
-		*w.tap = append(*w.tap, b[:n]...)
+	if room := maxOverheard - len(w.tap); room > 0 {
+		w.tap = append(w.tap, b[:min(n, room)]...)
 	}
 	return n, err
 }
 
 // mark forgets what was read so far, as what came before TLS.
-func (w *wire) mark() { w.nhead = 0 }
+func (w *wire) mark() { w.nhead, w.tap = 0, w.tap[:0] }
 
 // looksLikeTLS reports whether what was read since mark begins like a TLS record (RFC 8446 section 5.1: type 20 to 24,
 // major version 3). Nothing read looks like nothing else, so it counts.
@@ -75,7 +75,7 @@ func dial(ctx context.Context, at netip.AddrPort, deadline time.Time) (*wire, er
 		_ = c.Close()
 		return nil, err
 	}
-	return &wire{TCPConn: c, left: maxRead}, nil
+	return &wire{TCPConn: c, left: maxRead, tap: make([]byte, 0, 4<<10)}, nil
 }
 
 // dialable says why an address cannot be an endpoint at all; empty when it can. Connecting to the unspecified address

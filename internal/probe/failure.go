@@ -60,6 +60,16 @@ func wireFailure(err error) (f assure.Failure, detail string, ok bool) {
 	return "", "", false
 }
 
+// alertOf is the alert that crypto/tls received, as text; empty for any other error. The texts of tls.AlertError are the
+// same.
+func alertOf(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return op.Err.Error()
+	}
+	return ""
+}
+
 // tlsFailure classifies why crypto/tls did not complete a handshake. sane says whether what came back began like TLS.
 func tlsFailure(err error, sane bool) (assure.Failure, string) {
 	var op *net.OpError

@@ -16,6 +16,7 @@ type manner struct {
 	noSNI  bool
 	hybrid bool   // offer X25519MLKEM768 first
 	kind   string // accept only certificates of this kind, in TLS 1.2
+	listen bool   // read the handshake with its secret, for what crypto/tls does not give away
 }
 
 // Key shares offered. The group does not choose the certificate, so the cheapest does (a hybrid share costs the client
@@ -59,7 +60,6 @@ func suiteKind(id uint16) string {
 type witness struct {
 	glimpse *glimpse
 	cert    *tls.Certificate
-	version uint16
 }
 
 // config is the client's side of one handshake. It is made for each: the witness is in it, and a few words of memory
@@ -97,7 +97,6 @@ var httpsProtocols = []string{"h2", "http/1.1"}
 // verify runs when the server's certificates were read, before its proof that it holds the key is.
 func (w *witness) verify(cs tls.ConnectionState) error {
 	g := w.glimpse
-	w.version = cs.Version
 	g.TLS = versionName(cs.Version)
 	kept := cs.PeerCertificates[:min(len(cs.PeerCertificates), keptCerts)]
 	g.extra = len(cs.PeerCertificates) - len(kept)
@@ -120,6 +119,20 @@ func kindOf(a x509.PublicKeyAlgorithm) string {
 		return kindECDSA
 	}
 	return ""
+}
+
+// overheard takes down what crypto/tls did not give away.
+func (g *glimpse) overheard(version uint16, der [][]byte, extra int) {
+	if g.TLS == "" {
+		g.TLS = versionName(version)
+	}
+	if len(der) == 0 {
+		return
+	}
+	g.der, g.extra = der, extra
+	if leaf, err := x509.ParseCertificate(der[0]); err == nil {
+		g.leafKind = kindOf(leaf.PublicKeyAlgorithm)
+	}
 }
 
 func (w *witness) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -177,9 +190,17 @@ func (p *Prober) shake(ctx context.Context, e *errand, at netip.AddrPort, m mann
 		p.shakeQUIC(ctx, e, at, m, deadline, &g)
 		return g
 	}
+	up := upgradeFor(e.target)
+	next := assure.AtHandshake
+	if up != nil {
+		next = assure.AtUpgrade
+	}
 	conn, err := dial(ctx, at, deadline)
 	if err != nil {
 		f, detail := dialFailure(err, at.Addr())
+		if f == assure.Reset {
+			stage = next // whoever resets a connection rather than refusing it had accepted it; the reset came very soon
+		}
 		g.fail(f, stage, detail)
 		return g
 	}
@@ -187,8 +208,8 @@ func (p *Prober) shake(ctx context.Context, e *errand, at netip.AddrPort, m mann
 	// The end of ctx ends whatever waits on the connection. No goroutine is needed for that until it happens.
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 
-	stage = assure.AtUpgrade
-	if up := upgradeFor(e.target); up != nil {
+	stage = next
+	if up != nil {
 		if err := upgrade(conn, up); err != nil {
 			f, detail := upgradeFailure(err)
 			g.fail(f, stage, detail)
@@ -198,9 +219,18 @@ func (p *Prober) shake(ctx context.Context, e *errand, at netip.AddrPort, m mann
 	}
 	stage = assure.AtHandshake
 	w := &witness{glimpse: &g, cert: e.cert}
-	if err := tls.Client(conn, w.config(e, m)).Handshake(); err != nil {
+	conf := w.config(e, m)
+	var secrets keyLog
+	if m.listen {
+		conf.KeyLogWriter = &secrets
+	}
+	if err := tls.Client(conn, conf).Handshake(); err != nil {
 		f, detail := tlsFailure(err, conn.looksLikeTLS())
 		g.fail(f, stage, detail)
+		g.alert = alertOf(err)
+		if g.der == nil && conn.looksLikeTLS() {
+			g.overheard(overhear(conn.tap, secrets.secret))
+		}
 	}
 	return g
 }

@@ -148,11 +148,11 @@ func (p *Prober) visit(ctx context.Context, e *errand, ip netip.Addr) []glimpse 
 	first, hybridBad := p.standard(ctx, e, at, plan)
 	p.memory.hybrid(k, hybridBad)
 	out := []glimpse{first}
-	if first.leafKind == "" {
+	if first.der == nil {
 		// Nothing was shown, so there is nothing to compare another handshake with.
 		return out
 	}
-	if plan.other && e.target.Scheme != "h3" {
+	if plan.other && first.leafKind != "" && e.target.Scheme != "h3" {
 		other := kindRSA
 		if first.leafKind == kindRSA {
 			other = kindECDSA
@@ -171,20 +171,31 @@ func (p *Prober) visit(ctx context.Context, e *errand, ip netip.Addr) []glimpse 
 		}
 	}
 	if p.WithoutSNI && e.sni != "" {
-		out = append(out, p.shake(ctx, e, at, manner{noSNI: true}))
+		out = append(out, p.closely(ctx, e, at, manner{noSNI: true}))
 	}
 	return out
+}
+
+// closely is shake, once more with an ear to the wire when crypto/tls found something broken in a TLS 1.3 handshake: what
+// it found is often the very certificate that people must hear about.
+func (p *Prober) closely(ctx context.Context, e *errand, at netip.AddrPort, m manner) glimpse {
+	g := p.shake(ctx, e, at, m)
+	if g.der == nil && g.TLS == "1.3" && (g.Failure == assure.Malformed || g.Failure == assure.TooLarge) && e.target.Scheme != "h3" {
+		m.listen = true
+		return p.shake(ctx, e, at, m)
+	}
+	return g
 }
 
 // standard is the handshake that any certificate satisfies. hybridBad tells that the server breaks on the
 // post-quantum key share, and only on that: then the glimpse has the chain that the server shows without it, and the
 // failure that clients which offer it meet. One coincidence is not enough for that, a second one in a row is.
 func (p *Prober) standard(ctx context.Context, e *errand, at netip.AddrPort, plan plan) (g glimpse, hybridBad bool) {
-	g = p.shake(ctx, e, at, manner{hybrid: plan.hybrid})
+	g = p.closely(ctx, e, at, manner{hybrid: plan.hybrid})
 	if !plan.hybrid || g.At != assure.AtHandshake || g.der != nil {
 		return g, false
 	}
-	without := p.shake(ctx, e, at, manner{})
+	without := p.closely(ctx, e, at, manner{})
 	if without.Failure != assure.OK {
 		return without, false
 	}
