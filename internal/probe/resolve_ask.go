@@ -273,13 +273,13 @@ func soaOf(m *dns.Msg) *dns.SOA {
 // exchange asks the servers in turn until one answers. A server that says it cannot is asked once; one that says
 // nothing gets another chance after the others.
 func (q asker) exchange(ctx context.Context, name string, qtype uint16) (*dns.Msg, assure.DNSFailure, string) {
-	failure, detail := assure.DNSTimeout, "no name server answered"
+	failure, detail := assure.DNSOK, ""
 	silent := slices.Clone(q.servers)
 	for range askRounds {
 		var again []string
 		for _, server := range silent {
 			if ctx.Err() != nil {
-				return nil, failure, detail
+				break
 			}
 			m, f, d := q.one(ctx, server, name, qtype)
 			if f == assure.DNSOK {
@@ -288,11 +288,14 @@ func (q asker) exchange(ctx context.Context, name string, qtype uint16) (*dns.Ms
 			if f == assure.DNSTimeout {
 				again = append(again, server)
 			}
-			if rank(f) >= rank(failure) {
+			if rank(f) >= rank(failure) { // of equals the last, which had the most time
 				failure, detail = f, d
 			}
 		}
 		silent = again
+	}
+	if failure == assure.DNSOK {
+		return nil, assure.DNSTimeout, "no time was left to ask"
 	}
 	return nil, failure, detail
 }
