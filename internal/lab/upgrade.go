@@ -35,13 +35,13 @@ const (
 const oversize = 8 << 20
 
 // dialogues holds the server's side of each protocol up to TLS; it reports whether TLS follows.
-var dialogues = map[string]func(*clear) bool{
+var dialogues = map[string]func(*cleartext) bool{
 	"smtp": smtpDialogue, "imap": imapDialogue, "pop3": pop3Dialogue, "ftp": ftpDialogue,
 	"ldap": ldapDialogue, "postgres": postgresDialogue, "mysql": mysqlDialogue,
 }
 
-// clear is a connection before TLS.
-type clear struct {
+// cleartext is a connection before TLS.
+type cleartext struct {
 	net.Conn
 	ctx   context.Context
 	r     *bufio.Reader
@@ -49,13 +49,13 @@ type clear struct {
 	pace  time.Duration
 }
 
-func newClear(ctx context.Context, conn net.Conn, f UpgradeFault, pace time.Duration) *clear {
-	return &clear{Conn: conn, ctx: ctx, r: bufio.NewReader(conn), fault: f, pace: pace}
+func newClear(ctx context.Context, conn net.Conn, f UpgradeFault, pace time.Duration) *cleartext {
+	return &cleartext{Conn: conn, ctx: ctx, r: bufio.NewReader(conn), fault: f, pace: pace}
 }
 
 // forTLS is the connection for what follows. A client sends nothing before it has the answer, so that the reader holds
 // nothing; if it does, the TLS server is to see it.
-func (c *clear) forTLS() net.Conn { return &buffered{Conn: c.Conn, r: c.r} }
+func (c *cleartext) forTLS() net.Conn { return &buffered{Conn: c.Conn, r: c.r} }
 
 type buffered struct {
 	net.Conn
@@ -65,11 +65,11 @@ type buffered struct {
 func (b *buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
 // say writes lines, each with CRLF, in one write, and reports whether the client still listens.
-func (c *clear) say(lines ...string) bool {
+func (c *cleartext) say(lines ...string) bool {
 	return c.send([]byte(strings.Join(lines, "\r\n") + "\r\n"))
 }
 
-func (c *clear) send(b []byte) bool {
+func (c *cleartext) send(b []byte) bool {
 	if c.fault == UpgradeSlow {
 		return writeSlowly(c.ctx, c.Conn, b, c.pace) == nil
 	}
@@ -78,7 +78,7 @@ func (c *clear) send(b []byte) bool {
 }
 
 // hear reads one line, without its end; ok is false when the client has gone.
-func (c *clear) hear() (line string, ok bool) {
+func (c *cleartext) hear() (line string, ok bool) {
 	b, err := c.r.ReadSlice('\n')
 	if err != nil {
 		return "", false
@@ -88,7 +88,7 @@ func (c *clear) hear() (line string, ok bool) {
 
 // spoilt plays the faults that do not depend on the protocol. It reports whether the dialogue is over with that.
 // The line is what a greeting repeats when it never ends, and how an overlong one begins.
-func (c *clear) spoilt(line string) bool {
+func (c *cleartext) spoilt(line string) bool {
 	switch c.fault {
 	case UpgradeSilent:
 		Silence()(c.ctx, c.Conn)
@@ -107,7 +107,7 @@ func (c *clear) spoilt(line string) bool {
 }
 
 // granted sends the answer after which TLS begins, or spoils it.
-func (c *clear) granted(yes, no string) bool {
+func (c *cleartext) granted(yes, no string) bool {
 	switch c.fault {
 	case UpgradeRefused:
 		c.say(no)
@@ -121,7 +121,7 @@ func (c *clear) granted(yes, no string) bool {
 }
 
 // smtpDialogue: RFC 5321, RFC 3207.
-func smtpDialogue(c *clear) bool {
+func smtpDialogue(c *cleartext) bool {
 	if c.fault == UpgradeBusy {
 		return c.say("421 mail.lab.test too busy, try later") && false
 	}
@@ -163,7 +163,7 @@ func smtpDialogue(c *clear) bool {
 }
 
 // imapDialogue: RFC 9051 sections 6.2.1 and 7.1.
-func imapDialogue(c *clear) bool {
+func imapDialogue(c *cleartext) bool {
 	if c.fault == UpgradeBusy {
 		return c.say("* BYE too many connections") && false
 	}
@@ -204,7 +204,7 @@ func imapDialogue(c *clear) bool {
 }
 
 // pop3Dialogue: RFC 1939, RFC 2595 section 4.
-func pop3Dialogue(c *clear) bool {
+func pop3Dialogue(c *cleartext) bool {
 	if c.fault == UpgradeBusy {
 		return c.say("-ERR [SYS/TEMP] too busy") && false
 	}
@@ -244,7 +244,7 @@ func pop3Dialogue(c *clear) bool {
 }
 
 // ftpDialogue: RFC 959, RFC 4217.
-func ftpDialogue(c *clear) bool {
+func ftpDialogue(c *cleartext) bool {
 	if c.fault == UpgradeBusy {
 		return c.say("421 too many users") && false
 	}
@@ -289,7 +289,7 @@ func verb(line string) string {
 }
 
 // ldapDialogue: RFC 4511 section 4.14; the answer is an ExtendedResponse to whatever message was sent.
-func ldapDialogue(c *clear) bool {
+func ldapDialogue(c *cleartext) bool {
 	switch c.fault {
 	case UpgradeBusy, UpgradeCut:
 		_, _ = io.ReadFull(c.r, make([]byte, 2))
@@ -330,7 +330,7 @@ func ldapDialogue(c *clear) bool {
 }
 
 // postgresDialogue: the SSLRequest of the frontend/backend protocol, "SSL Session Encryption".
-func postgresDialogue(c *clear) bool {
+func postgresDialogue(c *cleartext) bool {
 	switch c.fault {
 	case UpgradeSilent, UpgradeGarbage:
 		return !c.spoilt("")
@@ -362,7 +362,7 @@ func postgresDialogue(c *clear) bool {
 }
 
 // mysqlDialogue: the initial handshake packet, version 10, and the client's SSLRequest packet.
-func mysqlDialogue(c *clear) bool {
+func mysqlDialogue(c *cleartext) bool {
 	switch c.fault {
 	case UpgradeSilent, UpgradeGarbage:
 		return !c.spoilt("")
