@@ -90,7 +90,7 @@ func parseIssuers(body []byte) ([]*x509.Certificate, error) {
 				break
 			}
 			switch block.Type {
-			case "CERTIFICATE":
+			case pemCertificate:
 				ders = append(ders, block.Bytes)
 			case "PKCS7", "CMS":
 				inner, err := certsOnly(block.Bytes)

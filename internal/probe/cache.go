@@ -192,7 +192,7 @@ func (c *verdictCache) put(k verdictKey, v verdict) {
 		return
 	}
 	if !v.recheck.IsZero() {
-		e.recheck = uint32(max(1, min(v.recheck.Unix(), 1<<32-1))) //nolint:gosec // G115: clamped
+		e.recheck = uint32(max(1, min(v.recheck.Unix(), 1<<32-1)))
 	}
 	gone, evicted := c.slots.put(k, e)
 	c.mu.Lock()

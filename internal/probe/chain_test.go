@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -295,7 +296,7 @@ func TestWhatCannotBeParsed(t *testing.T) {
 	// A certificate on a curve that crypto/x509 does not know parses up to its key.
 	odd := slices.Clone(l.cert.Raw)
 	curve := []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}
-	at := strings.Index(string(odd), string(curve))
+	at := bytes.Index(odd, curve)
 	odd[at+9] = 0x7f
 	chain, certs := a.Analyse(context.Background(), "www.example.com", loopback, [][]byte{odd, i.cert.Raw}, 2, nil)
 	want := assure.Chain{Certs: []string{fingerprintOf(odd), fingerprintOf(i.cert.Raw)}, Extra: 2, Unparsed: chain.Unparsed}

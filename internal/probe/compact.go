@@ -75,7 +75,7 @@ func (c *codec) encode(v verdict) string {
 	e.uint(uint64(len(v.certs)))
 	place := make(map[string]uint64, len(v.certs))
 	for i, r := range v.certs {
-		place[r.cert.Fingerprint] = uint64(i) //nolint:gosec // G115: an index
+		place[r.cert.Fingerprint] = uint64(i)
 		e.record(r)
 	}
 	e.places(ch.Certs, place)
@@ -276,13 +276,13 @@ func (d *decoder) uint() uint64 {
 
 func (d *decoder) int() int64 {
 	n := d.uint()
-	return int64(n>>1) ^ -int64(n&1) //nolint:gosec // G115: the zigzag form of encoding/binary
+	return int64(n>>1) ^ -int64(n&1)
 }
 
 // count reads a number of elements of at least size bytes each, and never gives more than can follow.
 func (d *decoder) count(size int) int {
 	n := d.uint()
-	if n > uint64(len(d.s)/size) {
+	if n > uint64(len(d.s)/size) { //nolint:gosec // G115: a length
 		d.bad, d.s = true, ""
 		return 0
 	}

@@ -162,7 +162,7 @@ func parseEntries(der []byte) ([]revokedEntry, error) {
 		if !ok {
 			return nil, errEntryForm
 		}
-		e := revokedEntry{serial: serialHash(serial), at: uint32(max(0, min(at.Unix(), 1<<32-1)))} //nolint:gosec // G115: clamped
+		e := revokedEntry{serial: serialHash(serial), at: uint32(max(0, min(at.Unix(), 1<<32-1)))}
 		if !entry.Empty() {
 			reason, err := parseEntryExtensions(&entry)
 			if err != nil {

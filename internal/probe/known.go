@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"crypto/x509"
+	"slices"
 	"sync"
 )
 
@@ -53,7 +54,7 @@ func (k *knownIssuers) keepOne(c *x509.Certificate) {
 	if len(same) >= maxKnownSame {
 		same = same[1:]
 	}
-	k.bySubject[string(c.RawSubject)] = append(same[:len(same):len(same)], c)
+	k.bySubject[string(c.RawSubject)] = append(slices.Clip(same), c)
 }
 
 func (k *knownIssuers) has(c *x509.Certificate) bool {

@@ -47,8 +47,7 @@ func parseOCSP(der []byte, cert, issuer *x509.Certificate) (ocspAnswer, error) {
 	}
 	r, err := ocsp.ParseResponseForCert(der, cert, nil)
 	if err != nil {
-		var refused ocsp.ResponseError
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[ocsp.ResponseError](err); ok {
 			return ocspAnswer{}, fmt.Errorf("the OCSP responder answers %q", refused.Status.String())
 		}
 		return ocspAnswer{}, fmt.Errorf("the OCSP response cannot be used: %s", clipText(err.Error(), 120))
@@ -80,7 +79,7 @@ func parseOCSP(der []byte, cert, issuer *x509.Certificate) (ocspAnswer, error) {
 	case ocsp.Revoked:
 		a.status = answerRevoked
 		a.revokedAt = r.RevokedAt.Unix()
-		a.reason = uint8(max(0, min(r.RevocationReason, 255))) //nolint:gosec // G115: clamped
+		a.reason = uint8(max(0, min(r.RevocationReason, 255)))
 	default:
 		a.detail = "the OCSP responder does not know the certificate"
 	}

@@ -74,7 +74,7 @@ func TestOCSP(t *testing.T) {
 				posted++
 				_, _ = w.Write(tc.body)
 			}
-			p.Config.Handler = http.HandlerFunc(p.handle["/"])
+			p.Config.Handler = p.handle["/"]
 			l := leaf(t, "www.example.com", r, withOCSP(p.URL), func(c *x509.Certificate) { c.SerialNumber = serial })
 			a := analyser(t, trusting(t, r), online(&hand{t: noon}))
 			for range 2 {

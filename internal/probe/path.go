@@ -394,8 +394,7 @@ func restamped(certs []*x509.Certificate, root *x509.Certificate) ([]*x509.Certi
 
 // refusal says in words that do not depend on the time of the question why crypto/x509 refused a path.
 func refusal(err error) error {
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		switch invalid.Reason {
 		case x509.CANotAuthorizedForThisName, x509.NameConstraintsWithoutSANs, x509.UnconstrainedName:
 			if invalid.Detail != "" {
@@ -411,8 +410,7 @@ func refusal(err error) error {
 		}
 		return errors.New(trimX509(invalid.Error()))
 	}
-	var unknown x509.UnknownAuthorityError
-	if errors.As(err, &unknown) {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		// The signatures of the path were checked before, so what is left is the hint that the error carries, and
 		// the error's text is the only way to it.
 		_, hint, ok := strings.Cut(err.Error(), `possibly because of "`)
@@ -427,8 +425,7 @@ func refusal(err error) error {
 			return errors.New(trimX509(hint))
 		}
 	}
-	var critical x509.UnhandledCriticalExtension
-	if errors.As(err, &critical) {
+	if _, ok := errors.AsType[x509.UnhandledCriticalExtension](err); ok {
 		return errors.New("a certificate on it has a critical extension that is not understood")
 	}
 	return errors.New(trimX509(err.Error()))

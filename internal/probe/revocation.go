@@ -28,6 +28,9 @@ const (
 	clockSkew = 5 * time.Minute
 )
 
+// viaList is how a revocation says that a list answered.
+const viaList = "crl"
+
 // crlKey is a list as checked against one issuer, so that a certificate which names somebody else's list cannot push
 // the good one out.
 type crlKey struct {
@@ -77,7 +80,7 @@ func (a *Analyser) askRevocation(ctx context.Context, v *verdict, peer netip.Add
 			defer func() {
 				if p := recover(); p != nil {
 					a.log.Error("asking for a revocation panicked", "certificate", q.rec.cert.Fingerprint, "panic", p)
-					answers[i] = []assure.Revocation{{Cert: q.rec.cert.Fingerprint, Via: "crl", Status: assure.RevocationUnknown, Detail: fmt.Sprintf("asking panicked: %v", p)}}
+					answers[i] = []assure.Revocation{{Cert: q.rec.cert.Fingerprint, Via: viaList, Status: assure.RevocationUnknown, Detail: fmt.Sprintf("asking panicked: %v", p)}}
 				}
 			}()
 			if i == 0 {
@@ -129,10 +132,10 @@ func (a *Analyser) askOne(ctx context.Context, q asked, staple []byte) (out []as
 // parsed returns the certificate and its issuer. It is called only when something new must be checked.
 func (a *Analyser) parsed(q asked) (cert, issuer *x509.Certificate, err error) {
 	for _, d := range q.der {
-		sum := sha256.Sum256(d)
-		if sum == q.print {
+		switch sha256.Sum256(d) {
+		case q.print:
 			cert, err = x509.ParseCertificate(d)
-		} else if sum == q.issuer {
+		case q.issuer:
 			issuer, err = x509.ParseCertificate(d)
 		}
 		if err != nil {
@@ -155,7 +158,7 @@ func (a *Analyser) parsed(q asked) (cert, issuer *x509.Certificate, err error) {
 
 func (a *Analyser) askLists(ctx context.Context, q asked) assure.Revocation {
 	addresses, refused := usable(q.rec.crls)
-	out := assure.Revocation{Via: "crl", Status: assure.RevocationUnknown}
+	out := assure.Revocation{Via: viaList, Status: assure.RevocationUnknown}
 	if len(addresses) == 0 {
 		out.URL, out.Detail = q.rec.crls[0], refused.Error()
 		return out
@@ -170,7 +173,7 @@ func (a *Analyser) askLists(ctx context.Context, q asked) assure.Revocation {
 		list, have, err := a.crls.get(ctx, key, func(ctx context.Context, last *revocationList, _ bool) (goods[*revocationList], error) {
 			return a.fetchList(ctx, key.place, q, last)
 		})
-		r := assure.Revocation{Via: "crl", URL: address, Status: assure.RevocationUnknown}
+		r := assure.Revocation{Via: viaList, URL: address, Status: assure.RevocationUnknown}
 		if have {
 			r = list.answer(r, serial, q, a.now())
 		}

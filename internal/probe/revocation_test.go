@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -18,6 +19,7 @@ import (
 func withCRL(urls ...string) certOption {
 	return func(c *x509.Certificate) { c.CRLDistributionPoints = urls }
 }
+
 func withOCSP(urls ...string) certOption {
 	return func(c *x509.Certificate) { c.OCSPServer = urls }
 }
@@ -68,7 +70,7 @@ func TestRevocationLists(t *testing.T) {
 		{"the signature is damaged", func(string) []byte { b := crl(t, i, nil); b[len(b)-3] ^= 1; return b }, "unknown", "not signed by", ""},
 		{"an entry is changed", func(string) []byte {
 			b := crl(t, i, []x509.RevocationListEntry{revoked(serial, 1)})
-			b[strings.Index(string(b), string(serial.Bytes()))+3] ^= 1
+			b[bytes.Index(b, serial.Bytes())+3] ^= 1
 			return b
 		}, "unknown", "not signed by", ""},
 		{"out of date", func(string) []byte {

@@ -85,7 +85,7 @@ func (s *shelf[K, V]) get(ctx context.Context, k K, fetch func(ctx context.Conte
 	it.used = s.tick
 	good := it.have && now.Before(it.until)
 	if it.flight == nil && (!good || !now.Before(it.refresh)) && !now.Before(it.nextTry) {
-		s.launch(it, fetch)
+		s.launch(it, fetch) //nolint:contextcheck // a fetch outlives the look that began it; others wait for it too
 	}
 	if good || it.flight == nil {
 		defer s.mu.Unlock()

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
+// pemCertificate is the label of a certificate (RFC 7468 section 5).
+const pemCertificate = "CERTIFICATE"
+
 // maxTrustFile bounds a file of roots: the largest in use, a system's bundle, is well under 1 MiB.
 const maxTrustFile = 32 << 20
 
@@ -135,7 +138,7 @@ func MozillaTrust() *TrustStore {
 // TrustFromFile reads roots in PEM form from a file. They replace every other root. The error names the file and what
 // is wrong with it.
 func TrustFromFile(path string) (*TrustStore, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // G304: the user names the file
 	if err != nil {
 		return nil, fmt.Errorf("open trust store: %w", err)
 	}
@@ -164,7 +167,7 @@ func TrustFromPEM(name string, data []byte) (*TrustStore, error) {
 			break
 		}
 		n++
-		if block.Type != "CERTIFICATE" {
+		if block.Type != pemCertificate {
 			return nil, fmt.Errorf("trust store %s: block %d is a %q; only CERTIFICATE blocks belong here", name, n, block.Type)
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
