@@ -24,9 +24,9 @@ const (
 	maxTTL      = time.Hour
 	maxNegative = time.Minute // that there is no such name or address
 	failureTTL  = 5 * time.Second
-	// staleFor is how long an address family's last answer stands in for one that did not come, when the other family's
-	// did come (in the spirit of RFC 8767, with a shorter time).
-	staleFor = time.Hour
+	// staleFor is for how long after it was given an address family's answer stands in for one that did not come, when the
+	// other family's did come (in the spirit of RFC 8767, with a shorter time).
+	staleFor = 2 * time.Hour
 )
 
 // ResolverOptions configures a Resolver. The zero value of each field has a meaning.
@@ -68,7 +68,7 @@ type answer struct {
 	addrs   []netip.Addr // sorted
 	dns     assure.DNS
 	expires time.Time
-	v4, v6  []netip.Addr // per family as last answered, to stand in when a family fails
+	known   time.Time // when every address in it was last in a server's answer
 }
 
 // lookup is one resolution under way; done is closed when the answer is there.
@@ -163,14 +163,19 @@ func asciiName(host string) (string, error) {
 
 // share picks n of the sorted addresses so that no family crowds out the other, always the same ones.
 func share(addrs []netip.Addr, n int) []netip.Addr {
+	v4, v6 := byFamily(addrs)
+	n6 := min(len(v6), max(n/2, n-len(v4)))
+	n4 := min(len(v4), n-n6)
+	return slices.Concat(v4[:n4], v6[:n6])
+}
+
+// byFamily splits sorted addresses, of which IPv4 comes first.
+func byFamily(addrs []netip.Addr) (v4, v6 []netip.Addr) {
 	split := slices.IndexFunc(addrs, netip.Addr.Is6)
 	if split < 0 {
 		split = len(addrs)
 	}
-	v4, v6 := addrs[:split], addrs[split:]
-	n6 := min(len(v6), max(n/2, n-len(v4)))
-	n4 := min(len(v4), n-n6)
-	return slices.Concat(v4[:n4], v6[:n6])
+	return addrs[:split], addrs[split:]
 }
 
 func (r *Resolver) resolve(ctx context.Context, name string) *answer {

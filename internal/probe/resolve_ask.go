@@ -112,11 +112,14 @@ func (q asker) both(ctx context.Context, name string, old *answer, now time.Time
 // merge makes one answer of the two families' answers.
 func merge(v4, v6 family, old *answer, now time.Time) (*answer, time.Duration) {
 	var notes []string
-	if old != nil && now.Before(old.expires.Add(staleFor)) {
-		standIn(&v4, v6, old.v4, "IPv4", &notes)
-		standIn(&v6, v4, old.v6, "IPv6", &notes)
+	known := now
+	if old != nil && now.Before(old.known.Add(staleFor)) {
+		four, six := byFamily(old.addrs)
+		if standIn(&v4, v6, four, "IPv4", &notes) || standIn(&v6, v4, six, "IPv6", &notes) {
+			known = old.known
+		}
 	}
-	a := &answer{addrs: sortAddrs(slices.Concat(v4.addrs, v6.addrs)), v4: v4.addrs, v6: v6.addrs}
+	a := &answer{addrs: sortAddrs(slices.Concat(v4.addrs, v6.addrs)), known: known}
 	a.dns.Source = "dns"
 	a.dns.CNAMEs = v4.aliases
 	if len(v4.aliases) == 0 || len(v4.addrs) == 0 && len(v6.addrs) > 0 {
@@ -156,12 +159,13 @@ func merge(v4, v6 family, old *answer, now time.Time) (*answer, time.Duration) {
 }
 
 // standIn lets a family's last answer stand in for one that did not come, when the other family's did.
-func standIn(f *family, other family, last []netip.Addr, kind string, notes *[]string) {
+func standIn(f *family, other family, last []netip.Addr, kind string, notes *[]string) bool {
 	if f.answered() || len(other.addrs) == 0 || !other.answered() || len(last) == 0 {
-		return
+		return false
 	}
 	*notes = append(*notes, fmt.Sprintf("No answer about %s addresses (%s); the last ones known are used.", kind, f.failure))
 	*f = family{addrs: last, ttl: failureTTL}
+	return true
 }
 
 // family asks for one type of record and follows aliases.
