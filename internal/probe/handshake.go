@@ -162,7 +162,28 @@ func versionName(v uint16) string {
 // shake makes one handshake with one address and never fails nor panics. The handshake is complete once the client has
 // sent its part: a server that refuses a client certificate says so after that in TLS 1.3, when all that it has to show
 // was shown.
-func (p *Prober) shake(ctx context.Context, e *errand, at netip.AddrPort, m manner) (g glimpse) {
+func (p *Prober) shake(ctx context.Context, e *errand, at netip.AddrPort, m manner) glimpse {
+	return p.connect(ctx, e, at, m, func(conn *wire, g *glimpse) {
+		w := &witness{glimpse: g, cert: e.cert}
+		conf := w.config(e, m)
+		var secrets keyLog
+		if m.listen {
+			conf.KeyLogWriter = &secrets
+		}
+		if err := tls.Client(conn, conf).Handshake(); err != nil {
+			f, detail := tlsFailure(err, conn.looksLikeTLS())
+			g.fail(f, assure.AtHandshake, detail)
+			g.alert = alertOf(err)
+			if g.der == nil && conn.looksLikeTLS() {
+				g.overheard(overhear(conn.tap, secrets.secret))
+			}
+		}
+	})
+}
+
+// connect brings a connection to where TLS begins and has handshake go on from there. Whatever happens is in the
+// glimpse.
+func (p *Prober) connect(ctx context.Context, e *errand, at netip.AddrPort, m manner, handshake func(*wire, *glimpse)) (g glimpse) {
 	g = glimpse{peer: at.Addr(), Sighting: assure.Sighting{Address: at.String(), NoSNI: m.noSNI, Offered: m.kind, Chain: -1}}
 	stage := assure.AtConnect
 	defer func() {
@@ -207,7 +228,6 @@ func (p *Prober) shake(ctx context.Context, e *errand, at netip.AddrPort, m mann
 	defer conn.drop()
 	// The end of ctx ends whatever waits on the connection. No goroutine is needed for that until it happens.
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-
 	stage = next
 	if up != nil {
 		if err := upgrade(conn, up); err != nil {
@@ -218,19 +238,6 @@ func (p *Prober) shake(ctx context.Context, e *errand, at netip.AddrPort, m mann
 		conn.mark()
 	}
 	stage = assure.AtHandshake
-	w := &witness{glimpse: &g, cert: e.cert}
-	conf := w.config(e, m)
-	var secrets keyLog
-	if m.listen {
-		conf.KeyLogWriter = &secrets
-	}
-	if err := tls.Client(conn, conf).Handshake(); err != nil {
-		f, detail := tlsFailure(err, conn.looksLikeTLS())
-		g.fail(f, stage, detail)
-		g.alert = alertOf(err)
-		if g.der == nil && conn.looksLikeTLS() {
-			g.overheard(overhear(conn.tap, secrets.secret))
-		}
-	}
+	handshake(conn, &g)
 	return g
 }

@@ -368,3 +368,16 @@ func FuzzOverhear(f *testing.F) {
 		}
 	})
 }
+
+func FuzzHalfway(f *testing.F) {
+	f.Add(hello12())
+	f.Add(tlsRecord(22, []byte{11, 0, 0, 0}))
+	f.Add(tlsRecord(21, []byte{2, 40}))
+	f.Add(bytes.Repeat(tlsRecord(20, []byte{1}), 50))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var w halfway
+		if err := w.run(&loud{in: bytes.NewReader(in)}, kindRSA, "fuzz.example"); err == nil {
+			t.Error("a handshake completed with somebody who does not know the key")
+		}
+	})
+}

@@ -210,8 +210,3 @@ func (p *Prober) standard(ctx context.Context, e *errand, at netip.AddrPort, pla
 	without.Detail = fmt.Sprintf("The handshake fails when the post-quantum key share X25519MLKEM768 is offered, as browsers do (%s), and completes without it.", g.Detail)
 	return without, true
 }
-
-// other shakes hands accepting only certificates of one kind.
-func (p *Prober) other(ctx context.Context, e *errand, at netip.AddrPort, first glimpse, kind string) glimpse {
-	return p.shake(ctx, e, at, manner{kind: kind})
-}

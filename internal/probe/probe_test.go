@@ -1,7 +1,12 @@
 package probe
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
@@ -215,16 +220,24 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+// only13 stands for a server that has no other version than TLS 1.3.
+const only13 = 0xffff
+
 func TestOtherAlgorithmIsStable(t *testing.T) {
 	r := root(t, "root")
 	ec, rs := leaf(t, "both.example", r), sign(t, leafTemplate("both.example"), keyRSA(t, 2048), r)
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13, only13} {
+		perSample := int32(1)
+		least := uint16(tls.VersionTLS12)
+		if version == only13 {
+			perSample, version, least = 2, tls.VersionTLS13, tls.VersionTLS13
+		}
 		var conns atomic.Int32
 		var certs atomic.Pointer[[]tls.Certificate]
 		certs.Store(&[]tls.Certificate{chainOf(ec), chainOf(rs)})
 		at := listen(t, func(c net.Conn) {
 			conns.Add(1)
-			serving(&tls.Config{MaxVersion: version, Certificates: *certs.Load()})(c)
+			serving(&tls.Config{MinVersion: least, MaxVersion: version, Certificates: *certs.Load()})(c)
 		})
 		p := prober(t, trusting(t, r), func(o *Options) { o.OtherAlgorithm = 3 })
 		x := target(t, "tls", "both.example", at)
@@ -253,8 +266,8 @@ func TestOtherAlgorithmIsStable(t *testing.T) {
 		for range 9 {
 			p.Look(t.Context(), x)
 		}
-		if n := conns.Load(); n != 12 {
-			t.Errorf("%s: 9 looks made %d connections, want 12: one in three asks twice", versionName(version), n)
+		if n := conns.Load(); n != 9+3*perSample {
+			t.Errorf("%s: 9 looks made %d connections, want %d: one in three asks again", versionName(version), n, 9+3*perSample)
 		}
 		// It comes back: the next sample finds it, and it stays.
 		certs.Store(&[]tls.Certificate{chainOf(ec), chainOf(rs)})
@@ -498,5 +511,66 @@ func TestMemoryIsBoundedAndSmall(t *testing.T) {
 	}
 	if hybrid < 300 || hybrid > 700 {
 		t.Errorf("%d of 5000 first looks offer the hybrid share, want about 500", hybrid)
+	}
+}
+
+// TestOtherKindOverTLS13 asks for one kind of certificate in TLS 1.3, which crypto/tls cannot.
+func TestOtherKindOverTLS13(t *testing.T) {
+	r := root(t, "root")
+	ec, rs := leaf(t, "kinds.example", r), sign(t, leafTemplate("kinds.example"), keyRSA(t, 2048), r)
+	_, edKey, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed := sign(t, leafTemplate("kinds.example"), edKey, r)
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), crand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ec384 := sign(t, leafTemplate("kinds.example"), p384, r)
+	p := prober(t, trusting(t, r))
+	for name, c := range map[string]struct {
+		certs []*holder
+		curve tls.CurveID
+		want  map[string]*holder
+	}{
+		"both":          {[]*holder{ec, rs}, tls.X25519, map[string]*holder{kindECDSA: ec, kindRSA: rs}},
+		"both on P-256": {[]*holder{rs, ec}, tls.CurveP256, map[string]*holder{kindECDSA: ec, kindRSA: rs}},
+		"RSA only":      {[]*holder{rs}, tls.X25519, map[string]*holder{kindECDSA: nil, kindRSA: rs}},
+		"Ed25519":       {[]*holder{ed}, tls.X25519, map[string]*holder{kindECDSA: ed, kindRSA: nil}},
+		"P-384":         {[]*holder{ec384, rs}, tls.X25519, map[string]*holder{kindECDSA: ec384, kindRSA: rs}},
+		"P-521 only":    {[]*holder{ec}, tls.CurveP521, map[string]*holder{kindECDSA: nil}},
+	} {
+		for _, mutual := range []bool{false, true} {
+			conf := &tls.Config{MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{c.curve}}
+			if mutual {
+				conf.ClientAuth = tls.RequireAnyClientCert
+			}
+			for _, h := range c.certs {
+				conf.Certificates = append(conf.Certificates, chainOf(h, r))
+			}
+			at := listen(t, serving(conf))
+			e := &errand{target: target(t, "tls", "kinds.example", at), sni: "kinds.example", whole: t.Context()}
+			for kind, want := range c.want {
+				g := p.shake13(t.Context(), e, at, kind)
+				switch {
+				case want == nil && (g.Failure == assure.OK || g.der != nil):
+					t.Errorf("%s, %s: got %+v, want nothing", name, kind, g)
+				case want != nil && (g.Failure != assure.OK || len(g.der) != 2 || !bytes.Equal(g.der[0], want.cert.Raw) || g.ClientCert != mutual || g.TLS != "1.3"):
+					t.Errorf("%s, %s: got %+v", name, kind, g.Sighting)
+				}
+			}
+		}
+	}
+	// A server that shows a certificate whose key it does not hold.
+	liar := chainOf(ec)
+	liar.PrivateKey = keyP256(t)
+	at := listen(t, serving(&tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{liar}}))
+	e := &errand{target: target(t, "tls", "kinds.example", at), sni: "kinds.example", whole: t.Context()}
+	if g := p.shake13(t.Context(), e, at, kindECDSA); g.Failure != assure.Malformed || g.der == nil {
+		t.Errorf("a stolen certificate: got %+v", g.Sighting)
+	}
+	if g := only(t, p.Look(t.Context(), e.target)); g.Failure != assure.Malformed || g.Chain < 0 {
+		t.Errorf("a stolen certificate: got %+v", g)
 	}
 }
