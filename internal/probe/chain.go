@@ -251,8 +251,10 @@ func (a *Analyser) publicly(b *pathBuilder, leaf *x509.Certificate, routes []rou
 // used.
 func unusedAndWeak(p presented, used []route, walk []*x509.Certificate) (unused []string, weak string) {
 	needed := map[string]bool{}
-	for _, c := range walk {
-		needed[string(c.Raw)] = true
+	if len(used) == 0 {
+		for _, c := range walk {
+			needed[string(c.Raw)] = true
+		}
 	}
 	for _, r := range used {
 		for _, c := range r.all() {

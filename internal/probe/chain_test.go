@@ -133,6 +133,10 @@ func TestChains(t *testing.T) {
 	add("issuer and leaf are never valid together", L(r), L(leaf(t, "www.example.com", late), late),
 		want{pathError: "never valid at the same time"})
 
+	stale := cross(t, i, r, from(noon.AddDate(-3, 0, 0)), until(noon.AddDate(-2, 0, 0)))
+	add("an old certificate of the issuer is served: the present one is missing", L(r), L(good, stale),
+		want{missing: "CN=Inter", completed: direct, pathError: "never valid at the same time", unused: L(stale)}).known = L(good, i)
+
 	clientOnly := leaf(t, "www.example.com", i, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
 	add("the leaf is not for servers: the path exists all the same", L(r), L(clientOnly, i),
 		want{paths: direct, change: func(c *assure.Chain) { c.ServerAuth = false }})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ func (a *Analyser) explain(ctx context.Context, v *verdict, b *pathBuilder, p pr
 	end := deepest(b.ends, p.leaf)
 	switch {
 	case refused != nil:
-		c.PathError = refused.Error() // a path exists and is refused; nothing that could be added mends that
+		c.PathError = refused.Error()
 	case end.err != nil:
 		c.PathError = end.err.Error()
 	case b.spent:
@@ -37,8 +38,18 @@ func (a *Analyser) explain(ctx context.Context, v *verdict, b *pathBuilder, p pr
 		c.PathError = p.err.Error()
 	}
 	if refused != nil {
+		walk = b.routes[0].certs
 		c.WeakSignature = weakSignatureOf(b.routes[0])
-		return nil, b.routes[0].certs
+		if !errors.Is(refused, errNeverTogether) {
+			return nil, walk // nothing that could be added mends that
+		}
+		// An old certificate of the right authority, from a chain file that nobody renewed with the leaf.
+		if routes, _ := a.complete(ctx, b, p, deadEnd{certs: walk[:1]}, peer, !c.ServerAuth); len(routes) > 0 {
+			c.MissingIssuer, c.Completed = p.leaf.Issuer.String(), pathsOf(routes)
+			return routes, walk
+		}
+		v.recheck = a.now().Add(recheckIncomplete)
+		return nil, walk
 	}
 	c.WeakSignature = weakUntil(end)
 	c.UntrustedRoot = end.selfSigned

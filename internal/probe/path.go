@@ -330,6 +330,8 @@ func checkSignature(child, parent *x509.Certificate) error {
 	return errors.New("the issuer's key is of another kind")
 }
 
+var errNeverTogether = errors.New("its certificates are never valid at the same time")
+
 // confirm asks crypto/x509 about everything but the dates: name constraints, path lengths, purposes, critical
 // extensions, and the limits that the anchor's keeper set. It is asked at a moment when all certificates of the path
 // are valid, with exactly these certificates. Their signatures were checked before, see restamped. anyPurpose leaves the purpose out, for a leaf that is not meant for
@@ -337,7 +339,7 @@ func checkSignature(child, parent *x509.Certificate) error {
 func confirm(r route, anyPurpose bool) error {
 	from, to, first := r.window()
 	if from.After(to) {
-		return fmt.Errorf("its certificates are never valid at the same time: %s ends before another begins", ownerOf(first))
+		return fmt.Errorf("%w: %s ends before another begins", errNeverTogether, ownerOf(first))
 	}
 	certs, root := restamped(r.certs, r.anchor.timeless)
 	if r.selfAnchored() {
