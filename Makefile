@@ -48,6 +48,10 @@ check: fmt vet staticcheck vuln lint build cross fuzz-short test ## All that con
 fmt: ## Fail when a file is not formatted as gofmt (and gofumpt, where it can be had) would.
 	@scripts/fmt.sh $(GOFUMPT)
 
+.PHONY: format
+format: ## Format everything in place, with gofumpt.
+	$(GO) run $(GOFUMPT) -w cmd internal scripts
+
 .PHONY: vet
 vet: ## Run go vet.
 	$(GO) vet ./...
