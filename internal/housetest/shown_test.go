@@ -15,16 +15,18 @@ import (
 	"time"
 )
 
+// buildDir holds the binary once a test has asked for it.
+var buildDir string
+
 var binary = sync.OnceValues(func() (string, error) {
 	top, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "notafter-house")
-	if err != nil {
+	if buildDir, err = os.MkdirTemp("", "notafter-house"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "notafter")
+	path := filepath.Join(buildDir, "notafter")
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/notafter")
 	cmd.Dir = top
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -35,8 +37,8 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if buildDir != "" {
+		_ = os.RemoveAll(buildDir)
 	}
 	os.Exit(code)
 }
