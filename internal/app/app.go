@@ -287,10 +287,9 @@ func (a *App) deliver(ctx context.Context, id int64) error {
 	return err
 }
 
-// keepHouse puts deliveries that wait back into the queue, tells forgetful services again, and drops old history.
+// keepHouse tells forgetful services again and drops old history.
 func (a *App) keepHouse(ctx context.Context) {
-	sweep, refresh, prune := time.NewTicker(a.opts.Tick), time.NewTicker(time.Minute), time.NewTicker(time.Hour)
-	defer sweep.Stop()
+	refresh, prune := time.NewTicker(time.Minute), time.NewTicker(time.Hour)
 	defer refresh.Stop()
 	defer prune.Stop()
 	say := func(what string, err error) {
@@ -302,9 +301,6 @@ func (a *App) keepHouse(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-sweep.C:
-			_, err := a.db.Sweep(ctx, a.now())
-			say("sweep the outbox", err)
 		case <-refresh.C:
 			say("tell forgetful channels again", a.refresh(ctx))
 		case <-prune.C:

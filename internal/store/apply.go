@@ -129,7 +129,7 @@ func (t *Tx) change(ctx context.Context, c assure.Changes) error {
 			t.db.log.Warn("a notice has no channel: nobody will be told", "notice", n.ID, "incident", string(n.Incident), "route", n.Route)
 		}
 		for _, id := range ids {
-			jobs = append(jobs, deliverArgs{Delivery: id})
+			jobs = append(jobs, deliverArgs{Delivery: id, Turn: turn(micro(n.At))})
 		}
 	}
 	_, err := t.db.enqueue(ctx, t.tx, jobs)

@@ -34,15 +34,26 @@ const (
 )
 
 // deliverArgs name one attempt of a delivery. The number of attempts before makes the job of the next attempt another
-// one, so that a job that died with its process does not stand in the way.
+// one. A job can die with its process before the attempt is counted; River would rescue it after a minute or more, so
+// Sweep makes another one in the next turn. One too many does no harm: Take gives a delivery to one of them.
 type deliverArgs struct {
 	Delivery int64 `json:"delivery"`
 	Attempt  int   `json:"attempt"`
+	Turn     int64 `json:"turn"`
 }
+
+// turnLength is how long a dead job can stand in the way of a delivery.
+const turnLength = 15 * time.Second
+
+func turn(now int64) int64 { return now / turnLength.Microseconds() }
 
 func (deliverArgs) Kind() string { return "deliver" }
 
-func (deliverArgs) InsertOpts() river.InsertOpts { return insertOpts(deliverQueue) }
+// InsertOpts makes jobs unique among those that are not over.
+func (deliverArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: deliverQueue, MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}}}
+}
 
 type shardArgs struct {
 	Shard int `json:"shard"`
@@ -50,13 +61,10 @@ type shardArgs struct {
 
 func (shardArgs) Kind() string { return "shard" }
 
-func (shardArgs) InsertOpts() river.InsertOpts { return insertOpts(shardQueue) }
-
-// insertOpts makes jobs unique among those that are not over, and gives each one try: when to try again is for our own
-// tables to say.
-func insertOpts(queue string) river.InsertOpts {
-	return river.InsertOpts{Queue: queue, MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
-		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}}}
+// InsertOpts gives each job one try: when to try again is for our own tables to say. Jobs of shards are not unique,
+// because a shard is enqueued by whoever has just leased it, and a job that died with its process must not be in the way.
+func (shardArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: shardQueue, MaxAttempts: 1}
 }
 
 // enqueue inserts jobs in a transaction, or by itself when tx is nil, and counts those that were not there already.
@@ -91,7 +99,7 @@ func (db *DB) insertJobs(ctx context.Context, tx *sql.Tx, list []river.InsertMan
 	return n, nil
 }
 
-// EnqueueShards makes a job for each of the shards that has none waiting or running.
+// EnqueueShards makes a job for each of the shards. The caller holds their leases.
 func (db *DB) EnqueueShards(ctx context.Context, shards []int) error {
 	seen := map[int]bool{}
 	var list []river.InsertManyParams
@@ -117,6 +125,9 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) (int, error) {
 		ORDER BY d.next_at, d.id LIMIT $2`, micro(now), sweepMost)
 	if err != nil {
 		return 0, db.wrap(err, "find due deliveries")
+	}
+	for i := range jobs {
+		jobs[i].Turn = turn(micro(now))
 	}
 	return db.enqueue(ctx, nil, jobs)
 }
