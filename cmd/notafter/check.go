@@ -133,7 +133,7 @@ func (p *program) runCheck(ctx context.Context, o checkOptions, args []string) e
 		_, _ = fmt.Fprintf(p.stderr, "notafter: %s given again; each target is looked at once\n", count(repeated, "target was", "targets were"))
 	}
 
-	r := report{Checked: began.UTC(), Endpoints: make([]endpoint, len(targets))}
+	r := report{Checked: began.UTC().Truncate(time.Second), Endpoints: make([]endpoint, len(targets))}
 	if !at.IsZero() {
 		r.Checked = at.UTC()
 	}

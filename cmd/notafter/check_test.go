@@ -368,17 +368,6 @@ func TestCheckAtAnotherTime(t *testing.T) {
 	}
 }
 
-func TestCells(t *testing.T) {
-	for s, want := range map[string]int{"abc": 3, "日本": 4, "e\u0301": 1, "ｶ": 1, "Ａ": 2, "": 0} {
-		if got := cells(s); got != want {
-			t.Errorf("%q takes %d columns, want %d", s, got, want)
-		}
-	}
-	if got := wrap("one two  three", 7); !slices.Equal(got, []string{"one two", "three"}) {
-		t.Errorf("wrapped as %q", got)
-	}
-}
-
 func TestHashPassword(t *testing.T) {
 	var out, errs bytes.Buffer
 	p := testProgram(&out, &errs)

@@ -21,6 +21,9 @@ type incidentList struct {
 	Total     int        `json:"total"`
 }
 
+// defaultIncidents is how many the API gives to whoever does not say.
+const defaultIncidents = 50
+
 type incident struct {
 	ID         string     `json:"id"`
 	State      string     `json:"state"`
@@ -59,7 +62,7 @@ Exit statuses: 0 answered, 1 not answered, 2 wrong use.`,
 	}
 	o.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&all, "all", false, "resolved ones too")
-	cmd.Flags().IntVar(&limit, "limit", 50, "at most `N`")
+	cmd.Flags().IntVar(&limit, "limit", defaultIncidents, "at most `N`")
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "`FORMAT`: table, json")
 	return cmd
 }
@@ -69,7 +72,10 @@ func (p *program) runIncidents(ctx context.Context, o apiOptions, all bool, limi
 	if err != nil {
 		return err
 	}
-	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	query := url.Values{}
+	if limit != defaultIncidents {
+		query.Set("limit", strconv.Itoa(limit))
+	}
 	if !all {
 		query.Set("state", string(assure.Open))
 	}

@@ -20,6 +20,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,7 @@ func TestScripts(t *testing.T) {
 		"REFUSED":   pinned("refused.example", closedPort(t)),
 		"SILENT":    pinned("silent.example", silent),
 		"API":       serveAPI(t),
+		"FREE":      fmt.Sprintf("127.0.0.1:%d", closedPort(t)),
 		"NO_COLOR":  "",
 		"TERM":      "xterm",
 	}
@@ -211,6 +213,44 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(e.WorkDir, "roots.pem"), ca.pem, 0o600)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// answers waits until an address answers with success.
+			"answers": func(ts *testscript.TestScript, _ bool, args []string) {
+				deadline := time.Now().Add(30 * time.Second)
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					resp, err := http.Get(args[0])
+					if err == nil {
+						_ = resp.Body.Close()
+						if resp.StatusCode == http.StatusOK {
+							return
+						}
+						err = errors.New(resp.Status)
+					}
+					if time.Now().After(deadline) {
+						ts.Fatalf("%s does not answer: %v", args[0], err)
+					}
+					<-tick.C
+				}
+			},
+			// until runs a command until it succeeds and its output matches.
+			"until": func(ts *testscript.TestScript, _ bool, args []string) {
+				want := regexp.MustCompile(args[0])
+				deadline := time.Now().Add(30 * time.Second)
+				tick := time.NewTicker(100 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					err := ts.Exec(args[1], args[2:]...)
+					out := ts.ReadFile("stdout")
+					if err == nil && want.MatchString(out) {
+						return
+					}
+					if time.Now().After(deadline) {
+						ts.Fatalf("%v never says %q: %v, %s", args[1:], args[0], err, out)
+					}
+					<-tick.C
+				}
+			},
 			// accepted waits until the silent server has a visitor.
 			"accepted": func(ts *testscript.TestScript, _ bool, _ []string) {
 				select {
