@@ -42,8 +42,7 @@ type CA struct {
 	base   string
 	server *http.Server
 	served sync.WaitGroup
-	quit   chan struct{}
-	once   sync.Once
+	gate   gate
 
 	mu          sync.Mutex
 	authorities map[string]*Authority // by the path element under which they publish
@@ -72,9 +71,9 @@ func NewCA(o CAOptions) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the authority: %w", err)
 	}
-	ca := &CA{opts: o, base: "http://" + l.Addr().String(), quit: make(chan struct{}),
+	ca := &CA{opts: o, base: "http://" + l.Addr().String(),
 		authorities: map[string]*Authority{}, rsaKeys: map[KeyType]*rsa.PrivateKey{}, requests: map[string]int{}}
-	ca.server = &http.Server{Handler: ca.handler(), ReadHeaderTimeout: 10 * time.Second}
+	ca.server = &http.Server{Handler: ca.gate.guard(ca.handler()), ReadHeaderTimeout: 10 * time.Second}
 	ca.served.Go(func() { _ = ca.server.Serve(l) }) // ends when Stop closes the server
 	now := o.Now()
 	ca.Root, err = ca.NewAuthority(nil, AuthorityOptions{Name: o.Name + " Root", Key: P384,
@@ -98,11 +97,9 @@ func (ca *CA) RootPEM() []byte { return ca.Root.PEM() }
 
 // Stop ends publishing and waits for answers under way.
 func (ca *CA) Stop() {
-	ca.once.Do(func() {
-		close(ca.quit)
-		_ = ca.server.Close()
-	})
+	_ = ca.server.Close()
 	ca.served.Wait()
+	ca.gate.close()
 }
 
 // AuthorityOptions describes an authority's certificate. The zero value of each field has a meaning.

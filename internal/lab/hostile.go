@@ -96,8 +96,7 @@ func HelloRequestRecord() []byte { return []byte{recordHandshake, 3, 3, 0, 4, 0,
 // filled with copies of the leaf.
 func HugeCertificates(l *Leaf) Script {
 	return func(_ context.Context, conn net.Conn) {
-		hello := readRecord(conn)
-		if hello == nil {
+		if readRecord(conn) == nil {
 			return
 		}
 		entry := append(length24(len(l.Cert.Raw)), l.Cert.Raw...)
@@ -107,7 +106,7 @@ func HugeCertificates(l *Leaf) Script {
 		for len(block) < 64<<10 {
 			block = append(block, entry...)
 		}
-		out := handshakeRecords(serverHello12(hello, l))
+		out := handshakeRecords(serverHello12(l))
 		head := append([]byte{11}, length24(list+3)...) // certificate
 		head = append(head, length24(list)...)
 		out = append(out, handshakeRecords(head)...)
@@ -125,22 +124,17 @@ func HugeCertificates(l *Leaf) Script {
 	}
 }
 
-// serverHello12 is a TLS 1.2 ServerHello that agrees to whatever the client offers and the leaf's key can do.
-func serverHello12(clientHello []byte, l *Leaf) []byte {
+// serverHello12 is a TLS 1.2 ServerHello with the suite that every client offers for the leaf's kind of key.
+func serverHello12(l *Leaf) []byte {
 	suite := tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
 	if l.Cert.PublicKeyAlgorithm.String() == "RSA" {
 		suite = tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-	}
-	var session []byte
-	if len(clientHello) > 39 && len(clientHello) >= 39+int(clientHello[38]) {
-		session = clientHello[39 : 39+int(clientHello[38])]
 	}
 	body := []byte{3, 3}
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails (crypto/rand)
 	body = append(body, random...)
-	body = append(body, byte(len(session)))
-	body = append(body, session...)
+	body = append(body, 0) // no session: a client that offered TLS 1.3 refuses its own number back (RFC 8446 section 4.1.3)
 	body = binary.BigEndian.AppendUint16(body, suite)
 	body = append(body, 0) // no compression
 	// renegotiation_info, empty (RFC 5746 section 3.6)

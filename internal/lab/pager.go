@@ -95,6 +95,7 @@ type Pager struct {
 	httpAt   string
 	smtpAt   string
 	server   *http.Server
+	gate     *gate
 	mail     *mailServer
 	up       bool
 	work     sync.WaitGroup
@@ -134,8 +135,9 @@ func (p *Pager) Up() error {
 		return fmt.Errorf("listen for mail: %w", err)
 	}
 	p.httpAt, p.smtpAt = l.Addr().String(), m.Addr().String()
-	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second}
-	p.server, p.up = server, true
+	g := &gate{}
+	server := &http.Server{Handler: g.guard(p.handler()), ReadHeaderTimeout: 10 * time.Second}
+	p.server, p.gate, p.up = server, g, true
 	p.mail = newMailServer(p, m)
 	p.work.Go(func() { _ = server.Serve(l) })
 	return nil
@@ -144,7 +146,7 @@ func (p *Pager) Up() error {
 // Down closes the listeners and all connections: everything is refused until Up. What was recorded stays.
 func (p *Pager) Down() {
 	p.mu.Lock()
-	server, mail, up := p.server, p.mail, p.up
+	server, g, mail, up := p.server, p.gate, p.mail, p.up
 	p.up = false
 	p.mu.Unlock()
 	if !up {
@@ -153,6 +155,7 @@ func (p *Pager) Down() {
 	_ = server.Close()
 	mail.stop()
 	p.work.Wait()
+	g.close()
 }
 
 // Stop ends the sink. What was recorded can still be read.

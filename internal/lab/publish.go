@@ -61,7 +61,7 @@ func (ca *CA) Requests(address string) int {
 
 func (ca *CA) handler() http.Handler {
 	mux := http.NewServeMux()
-	serve := func(pattern, kind string, trim string, answer func(*http.Request, *Authority, Publication) ([]byte, error)) {
+	serve := func(pattern, kind string, trim string, answer func(*http.Request, []byte, *Authority, Publication) ([]byte, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			p := Publication(strings.TrimSuffix(r.PathValue("how"), trim))
 			ca.mu.Lock()
@@ -72,33 +72,31 @@ func (ca *CA) handler() http.Handler {
 				http.NotFound(w, r)
 				return
 			}
-			if !ca.hold(w, r, p) {
+			// Read first: net/http notices the end of a connection only behind the body.
+			body, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
+			if err != nil || !ca.hold(w, r, p) {
 				return
 			}
-			body, err := answer(r, a, p)
+			out, err := answer(r, body, a, p)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}
 			w.Header().Set("Content-Type", map[string]string{"crl": "application/pkix-crl", "ocsp": "application/ocsp-response", "issuer": "application/pkix-cert"}[kind])
-			_, _ = w.Write(body)
+			_, _ = w.Write(out)
 		})
 	}
-	serve("GET /crl/{authority}/{how}", "crl", ".crl", func(_ *http.Request, a *Authority, p Publication) ([]byte, error) { return a.CRL(p) })
-	serve("GET /issuer/{authority}/{how}", "issuer", ".cer", func(_ *http.Request, a *Authority, p Publication) ([]byte, error) {
+	serve("GET /crl/{authority}/{how}", "crl", ".crl", func(_ *http.Request, _ []byte, a *Authority, p Publication) ([]byte, error) { return a.CRL(p) })
+	serve("GET /issuer/{authority}/{how}", "issuer", ".cer", func(_ *http.Request, _ []byte, a *Authority, p Publication) ([]byte, error) {
 		if p == Garbage {
 			return garbage(900), nil
 		}
 		return a.Cert.Raw, nil
 	})
-	serve("POST /ocsp/{authority}/{how}", "ocsp", "", func(r *http.Request, a *Authority, p Publication) ([]byte, error) {
-		der, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
-		if err != nil {
-			return nil, fmt.Errorf("read the request: %w", err)
-		}
-		return a.respond(der, p)
+	serve("POST /ocsp/{authority}/{how}", "ocsp", "", func(_ *http.Request, body []byte, a *Authority, p Publication) ([]byte, error) {
+		return a.respond(body, p)
 	})
-	serve("GET /ocsp/{authority}/{how}/{request...}", "ocsp", "", func(r *http.Request, a *Authority, p Publication) ([]byte, error) {
+	serve("GET /ocsp/{authority}/{how}/{request...}", "ocsp", "", func(r *http.Request, _ []byte, a *Authority, p Publication) ([]byte, error) {
 		text, err := url.PathUnescape(r.PathValue("request"))
 		if err != nil {
 			text = r.PathValue("request")
@@ -121,15 +119,11 @@ func (ca *CA) hold(w http.ResponseWriter, r *http.Request, p Publication) bool {
 		select {
 		case <-t.C:
 			return true
-		case <-r.Context().Done():
-		case <-ca.quit:
+		case <-r.Context().Done(): // also when the server is closed
 		}
 		return false
 	case Hanging:
-		select {
-		case <-r.Context().Done():
-		case <-ca.quit:
-		}
+		<-r.Context().Done()
 		return false
 	case Huge:
 		block := bytes.Repeat([]byte{0x30}, 1<<20)

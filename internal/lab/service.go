@@ -225,7 +225,9 @@ func (s *Service) everywhere(open func(address string) (port uint16, close func(
 			closers = append(closers, c)
 		}
 		if last == nil {
-			s.port = port
+			if s.port == 0 {
+				s.port = port // only at the first start, before anybody else knows the service
+			}
 			return closers, nil
 		}
 		for _, c := range closers {
