@@ -24,7 +24,7 @@ type certificatePage struct {
 	Endpoints []endpointView
 	Other     []endpointView // claims of other links
 	Pager     pager
-	Open      []assure.Incident
+	Incidents []assure.Incident
 	History   historyView
 }
 
@@ -48,7 +48,7 @@ func (s *Server) certificate(v *visit) error {
 	if err != nil {
 		return fmt.Errorf("read the history of %q: %w", name, err)
 	}
-	p := certificatePage{page: v.page(c.Row.Certificate, "overview"), Row: newRowView(c.Row, v.now), Open: c.Open,
+	p := certificatePage{page: v.page(c.Row.Certificate, "overview"), Row: newRowView(c.Row, v.now), Incidents: c.Open,
 		History: newHistory(runs, v.now), Pager: newPager(v.r, n, claimsShown, len(c.Claims), c.Total, false)}
 	p.Findings = groupFindings(c.Claims)
 	for _, cv := range c.Claims {

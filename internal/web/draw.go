@@ -9,16 +9,16 @@ import (
 
 // Positions in drawings are shares of the width, 0 to 1. Drawings hold no text: what they show stands beside them.
 
-// longest is the runway at the right end of the overview's scale: the longest lifetime of the public web.
-const longest = 398 * 24 * time.Hour
+// longest is the runway at the right end of the overview's scale: the longest lifetime that the public web allows since
+// March 2026 (CA/Browser Forum ballot SC-081v3). What lasts longer fills the scale.
+const longest = 200 * 24 * time.Hour
 
-// along places a runway on the overview's scale, which is logarithmic from a minute on: what is near is told apart and
-// what is far still fits.
+// along places a runway on the overview's scale, which is about a cube root: hours and months both show.
 func along(d time.Duration) float64 {
 	if d <= 0 {
 		return 0
 	}
-	return min(1, math.Log1p(d.Minutes())/math.Log1p(longest.Minutes()))
+	return min(1, math.Pow(float64(d)/float64(longest), 0.33))
 }
 
 type tick struct {

@@ -176,6 +176,13 @@ func (s *Server) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("/api/v1/", s.guardAPI(api))
-	page("GET /", func(*visit) error { return fmt.Errorf("no such page: %w", assure.ErrNotFound) })
+	missing := s.page(func(*visit) error { return fmt.Errorf("no such page: %w", assure.ErrNotFound) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			http.Error(w, "There is nothing here that takes this method.", http.StatusNotFound)
+			return
+		}
+		missing.ServeHTTP(w, r)
+	})
 	return s.guard.wrap(mux), nil
 }
