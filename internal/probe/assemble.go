@@ -91,8 +91,6 @@ func (p *Prober) analyseAll(ctx context.Context, host string, chains []*faced) {
 	if len(chains) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, analysisTime)
-	defer cancel()
 	if len(chains) == 1 {
 		p.analyse(ctx, host, chains[0])
 		return

@@ -66,8 +66,8 @@ func (w *wire) drop() {
 // dial connects within the deadline.
 func dial(ctx context.Context, at netip.AddrPort, deadline time.Time) (*wire, error) {
 	// Keep-alive is switched off because no connection lives long enough, and switching it on takes three system calls.
-	d := net.Dialer{Deadline: deadline, KeepAlive: -1}
-	c, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, at)
+	d := net.Dialer{KeepAlive: -1}
+	c, err := d.DialTCP(endingAt{ctx, deadline}, "tcp", netip.AddrPort{}, at)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,16 @@ func dial(ctx context.Context, at netip.AddrPort, deadline time.Time) (*wire, er
 	}
 	return &wire{TCPConn: c, left: maxRead, tap: make([]byte, 0, 4<<10)}, nil
 }
+
+// endingAt is a context with a nearer deadline and no timer for it: the dialler hands the deadline to the socket, and a
+// timer for each of thousands of connections costs more than the rest of dialling does.
+type endingAt struct {
+	context.Context
+	deadline time.Time
+}
+
+// Deadline is the nearer one.
+func (u endingAt) Deadline() (time.Time, bool) { return u.deadline, true }
 
 // dialable says why an address cannot be an endpoint at all; empty when it can. Connecting to the unspecified address
 // would reach this machine, which is not what a name that points there means.
@@ -129,19 +139,22 @@ func isTimeout(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &ne) && ne.Timeout()
 }
 
-// acquire waits for a free socket. It reports false when ctx ends first.
-func (p *Prober) acquire(ctx context.Context) bool {
+// acquire waits for a free socket until the end. It reports false when there was none, or ctx ended.
+func (p *Prober) acquire(ctx context.Context, end time.Time) bool {
 	select {
 	case p.slots <- struct{}{}:
 		return true
 	default:
 	}
+	t := time.NewTimer(time.Until(end))
+	defer t.Stop()
 	select {
 	case p.slots <- struct{}{}:
 		return true
 	case <-ctx.Done():
-		return false
+	case <-t.C:
 	}
+	return false
 }
 
 func (p *Prober) release() { <-p.slots }

@@ -198,14 +198,14 @@ func (p *Prober) connect(ctx context.Context, e *errand, at netip.AddrPort, m ma
 		g.fail(assure.NoRoute, stage, why)
 		return g
 	}
-	if !p.acquire(ctx) {
+	if !p.acquire(ctx, e.end) {
 		g.fail(assure.LocalFailure, stage, fmt.Sprintf("all %d sockets were in use for the whole time of the look", p.Connections))
 		return g
 	}
 	defer p.release()
 	deadline := time.Now().Add(p.Timeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+	if e.end.Before(deadline) {
+		deadline = e.end
 	}
 	if e.target.Scheme == "h3" {
 		p.shakeQUIC(ctx, e, at, m, deadline, &g)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,6 +133,40 @@ func TestNobodyListens(t *testing.T) {
 	_ = l.Close()
 	if g := only(t, impatient(t, nil).Look(t.Context(), target(t, "tls", "closed.example", at))); g.Failure != assure.Refused || g.At != assure.AtConnect {
 		t.Errorf("got %+v", g)
+	}
+}
+
+// TestConnectTimesOut fills the queue of a listener that never accepts, so that the next connection gets no answer.
+func TestConnectTimesOut(t *testing.T) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := netip.AddrPortFrom(loopback, uint16(name.(*syscall.SockaddrInet4).Port))
+	for full := false; !full; {
+		c, err := net.DialTimeout("tcp", at.String(), 200*time.Millisecond)
+		if full = err != nil; !full {
+			defer func() { _ = c.Close() }()
+		}
+	}
+	begin := time.Now()
+	g := only(t, impatient(t, nil).Look(t.Context(), target(t, "tls", "full.example", at)))
+	if g.Failure != assure.Timeout || g.At != assure.AtConnect {
+		t.Errorf("got %+v", g)
+	}
+	if time.Since(begin) > 3*time.Second {
+		t.Errorf("took %s", time.Since(begin))
 	}
 }
 

@@ -99,19 +99,22 @@ type errand struct {
 	sni    string // empty for an IP address
 	cert   *tls.Certificate
 	whole  context.Context // the caller's, without the look's own deadline
+	end    time.Time       // when the last connection must be over
 }
 
 // Look looks once at every address of the target and never fails: what could not be seen is said in the result. It
 // returns within Options.TargetTimeout and the time for analysis, or shortly after ctx ends; handshakes cut short by
 // the end of ctx are [assure.LocalFailure], because the endpoint has no part in that.
 func (p *Prober) Look(ctx context.Context, t assure.Target) assure.Served {
-	limited, cancel := context.WithTimeout(ctx, p.TargetTimeout)
+	// One timer for all: connections end by the deadlines of their sockets, so it only has to stop what comes after them.
+	end := time.Now().Add(p.TargetTimeout)
+	limited, cancel := context.WithDeadline(ctx, end.Add(analysisTime))
 	defer cancel()
 	place := p.Resolver.Find(limited, t)
 	if len(place.Addrs) == 0 {
 		return assure.Served{DNS: place.DNS}
 	}
-	e := &errand{target: t, name: t.String(), host: place.Host, whole: ctx}
+	e := &errand{target: t, name: t.String(), host: place.Host, whole: ctx, end: end}
 	if !t.IsIP() {
 		e.sni = place.Host
 	}
@@ -119,7 +122,7 @@ func (p *Prober) Look(ctx context.Context, t assure.Target) assure.Served {
 		e.cert = p.ClientCertificates(t)
 	}
 	seen := p.visitAll(limited, e, place.Addrs)
-	return p.assemble(ctx, e.host, place.DNS, seen)
+	return p.assemble(limited, e.host, place.DNS, seen)
 }
 
 // visitAll visits the addresses in parallel and returns what was seen in their order.

@@ -550,7 +550,7 @@ func TestOtherKindOverTLS13(t *testing.T) {
 				conf.Certificates = append(conf.Certificates, chainOf(h, r))
 			}
 			at := listen(t, serving(conf))
-			e := &errand{target: target(t, "tls", "kinds.example", at), sni: "kinds.example", whole: t.Context()}
+			e := &errand{target: target(t, "tls", "kinds.example", at), sni: "kinds.example", whole: t.Context(), end: time.Now().Add(20 * time.Second)}
 			for kind, want := range c.want {
 				g := p.shake13(t.Context(), e, at, kind)
 				switch {
@@ -566,7 +566,7 @@ func TestOtherKindOverTLS13(t *testing.T) {
 	liar := chainOf(ec)
 	liar.PrivateKey = keyP256(t)
 	at := listen(t, serving(&tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{liar}}))
-	e := &errand{target: target(t, "tls", "kinds.example", at), sni: "kinds.example", whole: t.Context()}
+	e := &errand{target: target(t, "tls", "kinds.example", at), sni: "kinds.example", whole: t.Context(), end: time.Now().Add(20 * time.Second)}
 	if g := p.shake13(t.Context(), e, at, kindECDSA); g.Failure != assure.Malformed || g.der == nil {
 		t.Errorf("a stolen certificate: got %+v", g.Sighting)
 	}
