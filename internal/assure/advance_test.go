@@ -240,6 +240,21 @@ func TestFlappingBetweenTwoCertificatesIsOneIncident(t *testing.T) {
 	c.expect("20 looks", "trigger ticket to sre")
 }
 
+func TestAServerThatWasNotReloadedIsOneIncidentFromStaleToExpired(t *testing.T) {
+	c := newCourt(t)
+	issued := leafCert("new", 60*day, 150*day)
+	old := withLeaf(leafCert("old", 0, 90*day))
+	for _, d := range []int{61, 70, 82, 91} {
+		at := now.Add(time.Duration(d) * day)
+		c.s.Now = at
+		c.advance(Judge(Case{Claim: claim(), Issued: &issued, Evidence: &Evidence{Fact: old, FirstSeen: at, LastSeen: at, Count: 1}}, c.s))
+	}
+	if len(c.incidents) != 1 {
+		t.Errorf("%d incidents, want one that grows", len(c.incidents))
+	}
+	c.expect("from stale to expired", "trigger ticket to sre; trigger page to sre; supersede ticket to sre; trigger outage to sre; supersede page to sre")
+}
+
 func TestAFailingChannelIsToldThroughAnother(t *testing.T) {
 	c := newCourt(t)
 	cl := Claim{ID: NewClaimID(People, "", "slack"), Link: People, Subject: "slack", Declared: now.Add(-day), Every: time.Hour}

@@ -108,7 +108,7 @@ func Ago(d time.Duration) string {
 	}
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") }
+func stamp(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04:05 UTC") }
 
 // clip keeps text from certificates and servers short and free of control characters, for sentences that end up on
 // terminals, in mails and on pages.

@@ -190,6 +190,19 @@ func (v *view) refusedSince() time.Time {
 	return t
 }
 
+// lag is the cause of all that comes of a server that was not given, or did not load, the newest certificate.
+func (v *view) lag() string { return "lag/" + v.Claim.Certificate + "/" + v.host() }
+
+// outdated reports whether a newer certificate for the same place was issued, or is served at another address of it.
+func (v *view) outdated(s *shown) bool {
+	newer := func(c Cert) bool { return c.Fingerprint != s.leaf.Fingerprint && c.NotBefore.After(s.leaf.NotBefore) }
+	if !s.standard {
+		return false
+	}
+	return v.Issued != nil && newer(*v.Issued) ||
+		slices.ContainsFunc(v.shown, func(o shown) bool { return o.standard && o.leaf.Fingerprint != "" && newer(o.leaf) })
+}
+
 // differs: addresses that disagree are one stable finding, however often they take turns.
 func (v *view) differs() {
 	leaves := map[string][]string{} // leaf -> addresses, of handshakes that accept any certificate
@@ -210,10 +223,10 @@ func (v *view) differs() {
 	var parts []string
 	for _, c := range firstN(order, 4) {
 		addresses := slices.Compact(slices.Sorted(slices.Values(leaves[c.Fingerprint])))
-		parts = append(parts, fmt.Sprintf("%s serve %s… (valid until %s)", clip(strings.Join(firstN(addresses, 3), ", "), 120), clip(c.Fingerprint, 8), stamp(c.NotAfter)))
+		parts = append(parts, fmt.Sprintf("%s serve %s (valid until %s)", clip(strings.Join(firstN(addresses, 3), ", "), 120), clip(c.Fingerprint, 8), stamp(c.NotAfter)))
 	}
 	v.add(Broken, Finding{
-		Reason: ServedDiffers, Stage: v.stageOf(true, ServedDiffers, "", StageTicket), Cause: "differs/" + v.Claim.Certificate + "/" + v.host(),
+		Reason: ServedDiffers, Stage: v.stageOf(true, ServedDiffers, "", StageTicket), Cause: v.lag(),
 		HurtsAt: order[0].NotAfter,
 		Summary: fmt.Sprintf("%d different certificates are served for %s: %s.", len(order), v.host(), strings.Join(parts, "; ")),
 		Impact:  "Which one a client gets is chance; the oldest decides when the first client is refused.",
@@ -232,7 +245,7 @@ func (v *view) stale() {
 			continue
 		}
 		v.at(s.addresses, Broken, func(a string) Finding {
-			return Finding{Reason: ServedStale, Stage: v.stageOf(true, ServedStale, a, StageTicket), Cause: "stale/" + v.Claim.Certificate, HurtsAt: s.leaf.NotAfter,
+			return Finding{Reason: ServedStale, Stage: v.stageOf(true, ServedStale, a, StageTicket), Cause: v.lag(), HurtsAt: s.leaf.NotAfter,
 				Summary: fmt.Sprintf("A newer certificate was issued at %s, but the one of %s is still served.", stamp(v.Issued.NotBefore), stamp(s.leaf.NotBefore)),
 				Impact:  fmt.Sprintf("Nobody yet. Every client of it is refused from %s on, although renewal looks fine.", stamp(s.leaf.NotAfter)),
 				Action:  "Install the new certificate there and reload the server."}

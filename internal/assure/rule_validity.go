@@ -10,6 +10,9 @@ func (v *view) validity(s *shown) (refused bool) {
 	leaf, now := s.leaf, v.Now
 	name := clip(firstOf(leaf.Names, leaf.Subject), 80)
 	cause := "life/" + leaf.Fingerprint
+	if v.outdated(s) {
+		cause = v.lag() // it was renewed; what is wrong is that this address does not serve the new one
+	}
 	life := PlanLife(leaf.NotBefore, leaf.NotAfter, v.repair(), v.Policy)
 	say := func(f Finding) {
 		v.at(s.addresses, Broken, func(string) Finding { return f })

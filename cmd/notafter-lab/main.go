@@ -1,0 +1,225 @@
+// Command notafter-lab starts a small Internet on this machine and the real product on top of it: an authority, DNS, a
+// dozen and more TLS services with certificates that live for minutes, and somebody to page. It needs no network, no
+// root and no configuration, and leaves nothing behind.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/notafter/notafter/internal/app"
+	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/config"
+	"github.com/notafter/notafter/internal/lab"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := command(os.Stdout).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "notafter-lab:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+type options struct {
+	listen  string
+	life    time.Duration
+	lasting time.Duration
+	browser bool
+	verbose bool
+}
+
+func command(out io.Writer) *cobra.Command {
+	o := options{}
+	cmd := &cobra.Command{
+		Use:   "notafter-lab",
+		Short: "A small Internet on this machine, with notafter watching it",
+		Long: `Starts a certificate authority, an authoritative DNS server, TLS services of which some are faulty or soon
+will be, a sink for pages, and the real notafter on top of them. Certificates live for minutes, so that things
+happen while you watch. Everything listens on loopback; nothing needs root or a network, and nothing is left behind.`,
+		Example: `  notafter-lab
+  notafter-lab --life 2m --for 5m
+  notafter-lab --listen 127.0.0.1:9000 --browser=false`,
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o, out) },
+	}
+	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8710", "address of the dashboard; another port is taken if this one is")
+	cmd.Flags().DurationVar(&o.life, "life", 6*time.Minute, "how long the certificates live")
+	cmd.Flags().DurationVar(&o.lasting, "for", 0, "end after this time (default: when interrupted)")
+	cmd.Flags().BoolVar(&o.browser, "browser", true, "open the dashboard in a browser, where there is one")
+	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show the product's log as well")
+	return cmd
+}
+
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	if o.lasting > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.lasting)
+		defer cancel()
+	}
+	listener, err := listen(o.listen)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "notafter-lab-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the lab: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	world, err := lab.Start(ctx, lab.Options{Life: o.life, Dir: filepath.Join(dir, "world"), Pager: lab.PagerOptions{Secret: pagerSecret}})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer world.Stop()
+	c, err := settings(world, filepath.Join(dir, "state"), "http://"+listener.Addr().String())
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	log := slog.New(slog.DiscardHandler)
+	if o.verbose {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	product, err := app.New(app.Options{Config: c, Logger: log, Listener: listener, Version: "lab", Tick: 200 * time.Millisecond, Scan: 2 * time.Second})
+	if err != nil {
+		return err
+	}
+	screen := &screen{out: out}
+	introduce(screen, world, listener.Addr().String())
+	if o.browser {
+		openBrowser("http://" + listener.Addr().String())
+	}
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	listening.Go(func() { tellPages(watching, screen, world.Pager) })
+	if err := product.Run(ctx); err != nil {
+		return err
+	}
+	screen.say("\nThe lab is closed; nothing is left behind.\n")
+	return nil
+}
+
+// listen takes the wanted address, or any port of the same host when that one is taken.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+		return l, err
+	}
+	host, _, splitErr := net.SplitHostPort(address)
+	if splitErr != nil {
+		return nil, err
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, "0"))
+}
+
+const pagerSecret = "the lab's own secret"
+
+// settings is the configuration that a user of this small Internet would write, with times that fit certificates of
+// minutes.
+func settings(w *lab.World, state, address string) (*config.Config, error) {
+	c := config.Default()
+	c.State, c.Listen, c.BaseURL = config.NewState(state), strings.TrimPrefix(address, "http://"), address
+	c.Trust = config.Trust{w.RootsFile}
+	c.DNS.Servers = []string{w.DNS.Addr()}
+	c.Every, c.TimeToRepair, c.Confirm = config.Duration(w.Every), config.Duration(w.TimeToRepair), config.Duration(w.Confirm)
+	c.Channels = map[string]config.Channel{
+		"pager": {PagerDuty: &config.PagerDuty{RoutingKey: config.NewSecret("0123456789abcdef0123456789abcdef"), URL: config.NewAddress(w.Pager.URL("pager") + "/v2/enqueue")}},
+		"hook":  {Webhook: &config.Webhook{URL: config.NewAddress(w.Pager.URL("hook") + "/webhook"), Secret: config.NewSecret(pagerSecret)}},
+		"mail":  {SMTP: &config.SMTP{Server: w.Pager.SMTPAddr(), From: "notafter@lab.test", To: []string{"mail@lab.test"}, TLS: config.MailNone}},
+	}
+	c.Routes = map[string]config.Route{"sre": {Mode: config.ModeOwn, Channels: []string{"pager", "hook", "mail"}}}
+	c.DefaultRoute, c.Monitor.Route = "sre", "sre"
+	c.Monitor.Heartbeat = config.Heartbeat{URL: config.NewAddress(w.Pager.HeartbeatURL("lab")), Every: config.Duration(max(2*w.Every, 10*time.Second))}
+	for _, s := range w.Scenes() {
+		cert := config.Certificate{Name: s.Name, Names: s.Names, Route: "sre", Owner: "the lab", Issued: config.File(s.Issued), Renewer: config.RenewerNone}
+		for _, e := range s.Endpoints {
+			t, err := assure.ParseTarget(e)
+			if err != nil {
+				return nil, fmt.Errorf("scene %s: %w", s.Name, err)
+			}
+			cert.Endpoints = append(cert.Endpoints, config.Endpoint{Target: t})
+		}
+		c.Certificates = append(c.Certificates, cert)
+	}
+	return &c, nil
+}
+
+// screen lets several goroutines write whole lines.
+type screen struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (s *screen) say(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = fmt.Fprintf(s.out, format, args...)
+}
+
+func introduce(s *screen, w *lab.World, address string) {
+	s.say("notafter's lab: a small Internet on this machine. Its certificates live for %s.\n\n", w.Life)
+	for _, scene := range w.Scenes() {
+		when := ""
+		if scene.Later {
+			when = " (later)"
+		}
+		s.say("  %-12s %s%s\n", scene.Name, scene.Watch, when)
+	}
+	s.say("\nDashboard: http://%s\nMetrics:   http://%s/metrics\nAPI:       http://%s/api/v1\n", address, address, address)
+	s.say("\nLook by hand, too:\n  go run ./cmd/notafter check --roots %s --dns %s %s\n\nPages as they arrive (end with Ctrl-C):\n",
+		w.RootsFile, w.DNS.Addr(), w.Scenes()[0].Endpoints[0])
+}
+
+// tellPages shows what the on-call person's pager shows.
+func tellPages(ctx context.Context, s *screen, p *lab.Pager) {
+	shown := 0
+	for {
+		n := 0
+		m, err := p.WaitFor(ctx, func(lab.PagerMessage) bool { n++; return n > shown })
+		if err != nil {
+			return
+		}
+		shown = n
+		if m.Channel == "pager" && m.Event != "" {
+			s.say("  %s  %-8s %s\n", m.At.Format("15:04:05"), m.Event, m.Title)
+		}
+	}
+}
+
+// openBrowser opens the dashboard where a desktop is likely to be. That it could not is no news: the address was shown.
+func openBrowser(url string) {
+	name := ""
+	switch runtime.GOOS {
+	case "darwin":
+		name = "open"
+	case "linux", "freebsd", "openbsd", "netbsd":
+		if os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != "" {
+			name = "xdg-open"
+		}
+	}
+	if name == "" {
+		return
+	}
+	if cmd := exec.Command(name, url); cmd.Start() == nil {
+		go func() { _ = cmd.Wait() }()
+	}
+}
