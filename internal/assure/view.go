@@ -87,7 +87,7 @@ type IncidentView struct {
 	Receipts   []Receipt // oldest first
 }
 
-// IncidentQuery selects incidents, newest first. The zero value asks for the newest 50 of any state.
+// IncidentQuery selects incidents: those that are open worst first, any others newest first. The zero value asks for the newest 50 of any state.
 type IncidentQuery struct {
 	State  IncidentState // empty for any; [Open] includes acknowledged ones
 	Limit  int

@@ -8,14 +8,14 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
-// Incidents returns a page of incidents, newest first, and how many match in all.
+// Incidents returns a page of incidents, open ones worst first and others newest first, and how many match in all.
 func (db *DB) Incidents(ctx context.Context, query assure.IncidentQuery) ([]assure.Incident, int, error) {
 	limit, offset := bounds(query.Limit, query.Offset, 50, 500)
-	where, args := "", []any{}
+	where, order, args := "", "opened_at DESC, id DESC", []any{}
 	switch query.State {
 	case "":
 	case assure.Open:
-		where = ` WHERE state IN ('open', 'acknowledged')`
+		where, order = ` WHERE state IN ('open', 'acknowledged')`, "stage DESC, opened_at DESC, id DESC"
 	default:
 		where, args = ` WHERE state = $1`, []any{clean(string(query.State))}
 	}
@@ -27,7 +27,7 @@ func (db *DB) Incidents(ctx context.Context, query assure.IncidentQuery) ([]assu
 		}
 		var err error
 		n := len(args)
-		out, err = all(ctx, q, scanIncident, `SELECT body FROM incident`+where+fmt.Sprintf(" ORDER BY opened_at DESC, id DESC LIMIT $%d OFFSET $%d", n+1, n+2), append(args, limit, offset)...)
+		out, err = all(ctx, q, scanIncident, `SELECT body FROM incident`+where+fmt.Sprintf(" ORDER BY %s LIMIT $%d OFFSET $%d", order, n+1, n+2), append(args, limit, offset)...)
 		return err
 	})
 	return out, total, err
