@@ -10,7 +10,8 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
-type pageOf struct {
+// PageOf selects a page of a list; it is exported only because the API library looks into exported fields.
+type PageOf struct {
 	Limit  int `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"At most so many"`
 	Offset int `query:"offset" minimum:"0" maximum:"10000000" default:"0" doc:"Leave out so many"`
 }
@@ -72,7 +73,7 @@ func (s *Server) registerReads(api huma.API) {
 			Link     string `query:"link" enum:"inventory,permission,renewal,issuance,serving" doc:"With verdict: of this link only"`
 			Severity string `query:"severity" enum:"info,ticket,page"`
 			Order    string `query:"order" enum:"runway,name" default:"runway"`
-			pageOf
+			PageOf
 		}) (*body[certificatesDoc], error) {
 			rows, err := read.Rows(ctx, assure.RowQuery{Search: strings.TrimSpace(in.Search), Verdict: assure.Verdict(in.Verdict), Link: assure.Link(in.Link),
 				Severity: assure.Severity(in.Severity), Order: assure.Order(in.Order), Limit: in.Limit, Offset: in.Offset})
@@ -88,7 +89,7 @@ func (s *Server) registerReads(api huma.API) {
 	huma.Register(api, describe("GET", certificates+"/{name}", "get-certificate", "Every endpoint as `notafter check --output json` shows it, a page at a time.", http.StatusNotFound),
 		func(ctx context.Context, in *struct {
 			Name string `path:"name" example:"hosted-eu"`
-			pageOf
+			PageOf
 		}) (*body[certificateFullDoc], error) {
 			c, err := read.Certificate(ctx, in.Name, in.Limit, in.Offset)
 			if err != nil {
@@ -115,7 +116,7 @@ func (s *Server) registerReads(api huma.API) {
 	huma.Register(api, describe("GET", certificates+"/{name}/history", "get-history", "An unchanged fact is one run, however often it was seen.", http.StatusNotFound),
 		func(ctx context.Context, in *struct {
 			Name string `path:"name" example:"hosted-eu"`
-			pageOf
+			PageOf
 		}) (*body[historyDoc], error) {
 			runs, err := read.History(ctx, in.Name, in.Limit, in.Offset)
 			if err != nil {
@@ -135,7 +136,7 @@ func (s *Server) registerReads(api huma.API) {
 	huma.Register(api, describe("GET", "/api/v1/incidents", "list-incidents", "Newest first. Open includes acknowledged ones."),
 		func(ctx context.Context, in *struct {
 			State string `query:"state" enum:"open,acknowledged,resolved" doc:"Left out: any"`
-			pageOf
+			PageOf
 		}) (*body[incidentsDoc], error) {
 			list, total, err := read.Incidents(ctx, assure.IncidentQuery{State: assure.IncidentState(in.State), Limit: in.Limit, Offset: in.Offset})
 			if err != nil {
