@@ -158,8 +158,13 @@ func (s *shelf[K, V]) land(it *shelved[V], fl *flight, g goods[V], err error) {
 	}
 	it.failures, it.have = 0, true
 	it.value, it.refresh, it.until = g.value, g.refresh, g.until
-	// An answer that is out of date already, or due at once, must not be asked for again with every look.
-	it.nextTry = now.Add(firstBackoff)
+	// An answer that is out of date already, or due at once, must not be asked for again with every look; one that holds
+	// only for seconds must be renewed before it ends.
+	wait := firstBackoff
+	if left := g.until.Sub(now); left > 0 {
+		wait = min(wait, left/2)
+	}
+	it.nextTry = now.Add(wait)
 	s.held += g.size - it.size
 	it.size = g.size
 	s.evict(it)
