@@ -463,3 +463,20 @@ func TestOIDC(t *testing.T) {
 		})
 	}
 }
+
+func FuzzLocalPath(f *testing.F) {
+	for _, s := range []string{"/", "/incidents?state=all", "//evil.example", "/\\evil.example", "/%2f/evil.example", "https:evil.example", "/\t/evil.example"} {
+		f.Add(s)
+	}
+	base := &url.URL{Scheme: "https", Host: "notafter.example", Path: "/sign-in"}
+	f.Fuzz(func(t *testing.T, s string) {
+		p := localPath(s)
+		to, err := base.Parse(p)
+		if err == nil && (to.Host != base.Host || to.Scheme != base.Scheme) {
+			t.Errorf("%q leads to %s", s, to)
+		}
+		if strings.ContainsAny(p, "\r\n\\") {
+			t.Errorf("%q becomes %q", s, p)
+		}
+	})
+}
