@@ -148,6 +148,7 @@ func examine(t *testing.T, ctx context.Context, axe, url, name string, looks []a
 }
 
 func TestPagesInBrowser(t *testing.T) {
+	t.Parallel()
 	chromium, axe := needs(t)
 	hash, err := HashPassword("a long enough password")
 	if err != nil {
@@ -185,6 +186,7 @@ func TestPagesInBrowser(t *testing.T) {
 }
 
 func TestWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	chromium, _ := needs(t)
 	w := newWorld()
 	srv := serve(t, newServer(t, w, nil))
@@ -214,6 +216,7 @@ func openIncident(w *world) assure.IncidentID {
 
 // TestLive has a page open, with somebody typing in it, while somebody else acknowledges an incident.
 func TestLive(t *testing.T) {
+	t.Parallel()
 	chromium, _ := needs(t)
 	w := newWorld()
 	srv := serve(t, newServer(t, w, nil))
