@@ -22,9 +22,12 @@ func newLooker(o lookOptions) (looker, error) {
 		}
 		servers = append(servers, a)
 	}
+	resolver := probe.NewResolver(probe.ResolverOptions{Servers: servers})
 	return probe.New(probe.Options{
-		Analyser:      probe.NewAnalyser(probe.AnalyserOptions{Trust: trust, Revocation: probe.RevocationMode(o.Revocation), Now: o.Now}),
-		Resolver:      probe.NewResolver(probe.ResolverOptions{Servers: servers}),
+		Analyser: probe.NewAnalyser(probe.AnalyserOptions{
+			Trust: trust, Revocation: probe.RevocationMode(o.Revocation), Lookup: resolver.Lookup, Now: o.Now,
+		}),
+		Resolver:      resolver,
 		Timeout:       o.Timeout,
 		TargetTimeout: max(probe.DefaultTargetTimeout, 3*o.Timeout),
 		WithoutSNI:    o.WithoutSNI,

@@ -78,9 +78,12 @@ func newProber(c *config.Config, now func() time.Time, log *slog.Logger) (*probe
 	if err != nil {
 		return nil, nil, err
 	}
-	analyser := probe.NewAnalyser(probe.AnalyserOptions{Trust: trust, Revocation: probe.RevocationMode(c.Revocation), Now: now, Log: log})
+	resolver := probe.NewResolver(probe.ResolverOptions{Servers: withPorts(c.DNS.Servers)})
+	analyser := probe.NewAnalyser(probe.AnalyserOptions{
+		Trust: trust, Revocation: probe.RevocationMode(c.Revocation), Lookup: resolver.Lookup, Now: now, Log: log,
+	})
 	prober := probe.New(probe.Options{
-		Analyser: analyser, Resolver: probe.NewResolver(probe.ResolverOptions{Servers: withPorts(c.DNS.Servers)}),
+		Analyser: analyser, Resolver: resolver,
 		Timeout: c.Timeout.Std(), TargetTimeout: max(probe.DefaultTargetTimeout, 3*c.Timeout.Std()), WithoutSNI: c.WithoutSNI,
 		ClientCertificates: func(t assure.Target) *tls.Certificate { return certs[t.String()] },
 	})
