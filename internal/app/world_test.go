@@ -144,15 +144,15 @@ func TestTheWorldIsSeenAsItIs(t *testing.T) {
 	look := func() {
 		for _, s := range w.Scenes() {
 			var v struct {
-				Claims []struct {
+				Endpoints []struct {
 					Findings []struct {
 						Reason, Severity string
 					}
 				}
 			}
 			p.get("/api/v1/certificates/"+s.Name, &v)
-			for _, claim := range v.Claims {
-				for _, f := range claim.Findings {
+			for _, endpoint := range v.Endpoints {
+				for _, f := range endpoint.Findings {
 					if f.Severity != "info" {
 						found[s.Name][f.Reason] = true
 					}
@@ -257,7 +257,7 @@ every: 10s
 		if err == nil || !strings.Contains(err.Error(), "in force stays") || !strings.Contains(err.Error(), bad.want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		var v struct{ Row struct{ Certificate string } }
+		var v any
 		p.get("/api/v1/certificates/old", &v)
 	}
 	write("notafter.yaml", file("new", "127.0.0.1:0"))
