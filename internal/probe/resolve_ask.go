@@ -331,10 +331,21 @@ func (q asker) one(ctx context.Context, server, name string, qtype uint16) (*dns
 			return nil, assure.DNSServfail, fmt.Sprintf("name server %s answered %s", server, cmp.Or(dns.RcodeToString[m.Rcode], fmt.Sprint(m.Rcode)))
 		case !m.Response || m.Truncated || len(m.Question) != 1 || m.Question[0].Qtype != qtype || !strings.EqualFold(m.Question[0].Name, name):
 			return nil, assure.DNSInvalid, fmt.Sprintf("name server %s answered another question", server)
+		case isReferral(m):
+			return nil, assure.DNSServfail, fmt.Sprintf("name server %s knows nothing of it and refers to other servers", server)
 		}
 		return m, assure.DNSOK, ""
 	}
 	return nil, assure.DNSInvalid, fmt.Sprintf("name server %s gave no usable answer", server)
+}
+
+// isReferral reports whether an answer without records sends us elsewhere rather than saying that there are none: it
+// names servers and has no SOA record (RFC 2308 section 2.2). A resolver that recurses never answers so; a lame server does.
+func isReferral(m *dns.Msg) bool {
+	if m.Rcode != dns.RcodeSuccess || m.Authoritative || len(m.Answer) > 0 || soaOf(m) != nil {
+		return false
+	}
+	return slices.ContainsFunc(m.Ns, func(rr dns.RR) bool { _, ok := rr.(*dns.NS); return ok })
 }
 
 // dnsFailure tells a server that does not answer from one whose answer cannot be read.
