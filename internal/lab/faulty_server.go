@@ -45,7 +45,7 @@ func (b *builder) addresses() {
 		return
 	}
 	b.add("One of two addresses refuses the connection.", one.Target(half), assure.Unreachable)
-	dead.Stop()
+	dead.Pause()
 	b.add("The connection is refused.", dead.Target(down), assure.Unreachable)
 	h3.Stop()
 	b.add("Nothing listens for QUIC.", h3.Target(gone), assure.Unreachable).Slow = true

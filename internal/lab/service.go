@@ -64,6 +64,7 @@ type Service struct {
 	running   *run
 	accepted  int
 	handshook int
+	held      []func() // gives up the ports that Pause keeps
 }
 
 // run is what exists between a start and a stop.
@@ -170,6 +171,7 @@ func (s *Service) Start() error {
 	if s.running != nil {
 		return nil
 	}
+	s.letGo()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{ctx: ctx, cancel: cancel, conns: map[net.Conn]struct{}{}}
 	var err error
@@ -191,6 +193,7 @@ func (s *Service) Stop() {
 	s.mu.Lock()
 	r := s.running
 	s.running = nil
+	s.letGo()
 	s.mu.Unlock()
 	if r == nil {
 		return
@@ -206,6 +209,30 @@ func (s *Service) Stop() {
 	}
 	r.mu.Unlock()
 	r.work.Wait()
+}
+
+// Pause is Stop, and keeps the ports from being given to anybody else, so that connections are refused until Start or
+// Stop. A QUIC service just falls silent.
+func (s *Service) Pause() {
+	s.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running != nil || s.opts.Proto == "h3" {
+		return
+	}
+	for _, a := range s.opts.Addresses {
+		if ip, err := netip.ParseAddr(a); err == nil {
+			s.held = append(s.held, holdPort(ip, s.port))
+		}
+	}
+}
+
+// letGo gives up the ports that are held while the service is stopped. The lock is held.
+func (s *Service) letGo() {
+	for _, release := range s.held {
+		release()
+	}
+	s.held = nil
 }
 
 // everywhere opens every address on one port, trying again while a port that was free on one is taken on another.

@@ -281,7 +281,7 @@ func (w *World) flaky() {
 			want := now.Sub(begun)%(w.Life*3/4) < w.Life/2
 			switch {
 			case up && !want:
-				svc.Stop()
+				svc.Pause()
 			case !up && want:
 				if err := svc.Start(); err != nil {
 					return l, err
