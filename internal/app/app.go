@@ -245,7 +245,7 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	background("run the queue", func(ctx context.Context) error {
-		return a.db.Run(ctx, store.Work{Shard: a.patrol.Shard, Deliver: a.deliver, Workers: 8})
+		return a.db.Run(ctx, store.Work{Shard: a.patrol.Shard, Deliver: a.deliver, Workers: 32})
 	})
 	background("patrol", func(ctx context.Context) error { a.patrol.Run(ctx, a.opts.Tick, a.opts.Scan); return nil })
 	background("keep house", func(ctx context.Context) error { a.keepHouse(ctx); return nil })

@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -85,9 +86,9 @@ func serveNames() error {
 }
 
 // BenchmarkPatrol sweeps 100,000 endpoints (2,000 with -short), each with its own certificate, with the whole product:
-// real handshakes, SQLite, one process. It reports, for one sweep of a known world: endpoints a second, the processor
-// time of an endpoint, and how much faster that is than a sweep every 15 minutes needs; and at rest: bytes of heap for
-// each endpoint, and bytes of database.
+// real handshakes, SQLite, one process. The servers are another process on the same machine, and take their share of it.
+// It reports, for the first sweep and for one of a world that is known: endpoints a second, the processor time of an
+// endpoint, and how many such sweeps fit into 15 minutes; and at rest: bytes of heap and of database for each endpoint.
 func BenchmarkPatrol(b *testing.B) {
 	endpoints := 100_000
 	if testing.Short() {
@@ -144,14 +145,15 @@ func BenchmarkPatrol(b *testing.B) {
 		return &c
 	}
 	empty := heap()
+	var skip atomic.Int64 // how far the product's clock is ahead
 	for b.Loop() {
 		ctx, stop := context.WithCancel(context.Background())
-		a, err := app.New(app.Options{Config: declare(endpoints), Tick: 50 * time.Millisecond})
+		a, err := app.New(app.Options{Config: declare(endpoints), Tick: 50 * time.Millisecond, Scan: time.Hour,
+			Now: func() time.Time { return time.Now().Add(time.Duration(skip.Load())) }})
 		if err != nil {
 			b.Fatal(err)
 		}
 		done := a.Start(ctx)
-		start, cpu := time.Now(), cpuTime()
 		await := func(what string, ok func(assure.Sight) bool) {
 			for deadline := time.Now().Add(20 * time.Minute); ; {
 				s, err := a.Coverage(ctx)
@@ -167,11 +169,17 @@ func BenchmarkPatrol(b *testing.B) {
 				<-time.After(200 * time.Millisecond)
 			}
 		}
-		await("first sweep", func(s assure.Sight) bool { return s.Expected == endpoints && s.Observed == endpoints })
-		first, firstCPU := time.Since(start), cpuTime()-cpu
-		b.ReportMetric(float64(endpoints)/first.Seconds(), "endpoints/s")
-		b.ReportMetric(float64(firstCPU.Microseconds())/float64(endpoints), "cpu-µs/endpoint")
-		b.ReportMetric((15*time.Minute).Seconds()/first.Seconds(), "sweeps-per-15min")
+		sweep := func(name string) {
+			start, cpu := time.Now(), cpuTime()
+			await(name+" sweep", func(s assure.Sight) bool { return s.Expected == endpoints && s.Observed == endpoints })
+			took, used := time.Since(start), cpuTime()-cpu
+			b.ReportMetric(float64(endpoints)/took.Seconds(), name+"-endpoints/s")
+			b.ReportMetric(float64(used.Microseconds())/float64(endpoints), name+"-cpu-µs/endpoint")
+			b.ReportMetric((15*time.Minute).Seconds()/took.Seconds(), name+"-sweeps/15min")
+		}
+		sweep("first")
+		skip.Add(int64(time.Hour)) // everything is due, and all evidence too old to count
+		sweep("known")
 		b.ReportMetric(float64(int64(heap())-int64(empty))/float64(endpoints), "heap-B/endpoint")
 		stop()
 		if err := <-done; err != nil {

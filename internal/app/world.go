@@ -48,7 +48,7 @@ func (a *App) newWorld(c *config.Config) (*world, error) {
 		return nil, err
 	}
 	if !c.Monitor.Heartbeat.URL.IsZero() {
-		w.heartbeat, err = notify.NewHeartbeat(notify.HeartbeatConfig{URL: c.Monitor.Heartbeat.URL.Value()}, notify.HTTPOptions{Now: a.now})
+		w.heartbeat, err = notify.NewHeartbeat(notify.HeartbeatConfig{URL: c.Monitor.Heartbeat.URL.Value(), FailURL: c.Monitor.Heartbeat.FailURL.Value()}, notify.HTTPOptions{Now: a.now})
 		if err != nil {
 			return nil, fmt.Errorf("monitor.heartbeat: %w", err)
 		}

@@ -89,6 +89,9 @@ type Heartbeat struct {
 	// URL is where the request goes: an https or http address, or a reference to one when it holds a token. Services
 	// such as healthchecks.io hand out such addresses.
 	URL Address `yaml:"url"`
+	// FailURL is asked when a heartbeat is withheld, so that the alarm is raised at once and not only when the heartbeat is
+	// missed. For healthchecks.io and its relatives it is the address with /fail at its end. Left out, nothing is sent.
+	FailURL Address `yaml:"fail_url"`
 	// Every is the time between two heartbeats. Tell the outside party to raise its alarm after three times that.
 	Every Duration `yaml:"every"`
 }

@@ -75,7 +75,7 @@ func (v *validator) label(key, name string) bool {
 	case len(name) > 100:
 		v.bad(key, "the name is longer than 100 bytes")
 	case strings.ContainsFunc(name, func(r rune) bool { return r == '/' || !unicode.IsPrint(r) }):
-		v.bad(key, "the name holds a slash or an unprintable character")
+		v.bad(key, "the name holds a slash or an unprintable character, or is only dots")
 	case strings.TrimSpace(name) != name:
 		v.bad(key, "the name begins or ends with a space")
 	default:
@@ -231,8 +231,8 @@ func (v *validator) serving() {
 	}
 	if v.given("base_url") && c.BaseURL != "" {
 		v.address("base_url", c.BaseURL)
-		if u, err := url.Parse(c.BaseURL); err == nil && (u.RawQuery != "" || u.Fragment != "") {
-			v.bad("base_url", "must not have a query or a fragment")
+		if u, err := url.Parse(c.BaseURL); err == nil && (u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "") {
+			v.bad("base_url", "must not have a path, a query or a fragment: the dashboard is at the root of its host")
 		}
 	}
 	names := map[string]bool{}

@@ -55,7 +55,7 @@ type Options struct {
 	// Pass is how long the looks at one shard may take (default 60 s). Those that are not over by then are left for the
 	// next pass.
 	Pass time.Duration
-	// Shards is how many shards may be in the executor at once (default 8).
+	// Shards is how many shards may be in the executor at once (default 32).
 	Shards int
 	// Changed is called after each commit that changed what people see. It must not block.
 	Changed func()
@@ -84,7 +84,7 @@ func New(o Options) *Patrol {
 		o.Pass = time.Minute
 	}
 	if o.Shards <= 0 {
-		o.Shards = 8
+		o.Shards = 32
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
