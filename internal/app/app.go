@@ -47,14 +47,16 @@ type Options struct {
 
 // App is the product. Make it with [New], run it once with [App.Run].
 type App struct {
-	opts   Options
-	log    *slog.Logger
-	now    func() time.Time
-	owner  string
-	db     *store.DB
-	patrol *patrol.Patrol
-	web    *web.Server
-	reg    *prometheus.Registry
+	opts  Options
+	log   *slog.Logger
+	now   func() time.Time
+	owner string
+	// started is when New was called.
+	started time.Time
+	db      *store.DB
+	patrol  *patrol.Patrol
+	web     *web.Server
+	reg     *prometheus.Registry
 
 	world   atomic.Pointer[world]
 	control *control
@@ -90,7 +92,7 @@ func New(o Options) (_ *App, err error) {
 	if a.opts.Scan <= 0 {
 		a.opts.Scan = 15 * time.Second
 	}
-	a.owner = ownerName()
+	a.owner, a.started = ownerName(), a.now()
 	if err := o.Config.Resolve(); err != nil {
 		return nil, err
 	}

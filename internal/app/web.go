@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/config"
@@ -16,9 +17,24 @@ import (
 func (a *App) newWeb(c *config.Config) (*web.Server, error) {
 	return web.New(web.Options{
 		Reader: a.db, Changer: a.db, Accounts: a.db, Logger: a.log, Registerer: a.reg, Gatherer: a.reg, Now: a.now,
-		BaseURL: c.BaseURL, Auth: signIn(c.SignIn), Probe: a.look, Changed: a.changes.wait, Ready: a.db.Ping,
+		BaseURL: c.BaseURL, Auth: signIn(c.SignIn), Probe: a.look, Changed: a.changes.wait, Health: a.health, Ready: a.db.Ping,
 		Policy: c.Policy(), Version: a.opts.Version,
 	})
+}
+
+// stuckAfter is how long the patrol may be without an answer of the ledger before the process is better started again.
+const stuckAfter = 2 * time.Minute
+
+// health fails when the patrol stands still.
+func (a *App) health(context.Context) error {
+	last := a.patrol.Ticked()
+	if last.IsZero() {
+		last = a.started
+	}
+	if d := a.now().Sub(last); d > stuckAfter {
+		return fmt.Errorf("the patrol has not been able to look for due work for %s", assure.Ago(d))
+	}
+	return nil
 }
 
 func signIn(s config.SignIn) web.AuthOptions {

@@ -187,6 +187,19 @@ func TestTheWorldIsSeenAsItIs(t *testing.T) {
 	until(t, time.Minute, "the end of the incident of what somebody mended", func() bool {
 		return slices.ContainsFunc(p.incidents(), func(i incident) bool { return i.Reason == "expired" && i.State == "resolved" })
 	})
+	// The watcher itself: on time, its known-bad control seen to be bad, its heartbeat heard, its channels used.
+	var watch struct {
+		Claims []struct{ Link, Subject, Verdict string }
+	}
+	p.get("/api/v1/claims", &watch)
+	if len(watch.Claims) != 5 {
+		t.Errorf("claims about notafter itself: %+v", watch.Claims)
+	}
+	for _, c := range watch.Claims {
+		if c.Verdict != "upheld" {
+			t.Errorf("%s %s is %s", c.Link, c.Subject, c.Verdict)
+		}
+	}
 	// Whoever looks at the pager knows of each incident that is open.
 	pages, _ := w.Pager.WaitFor(ctx, func(m lab.PagerMessage) bool { return m.Channel == "pager" && strings.Contains(m.Title, "forgotten") })
 	if !strings.Contains(string(pages.Body), "expired") {

@@ -75,7 +75,9 @@ func (v *validator) label(key, name string) bool {
 	case len(name) > 100:
 		v.bad(key, "the name is longer than 100 bytes")
 	case strings.ContainsFunc(name, func(r rune) bool { return r == '/' || !unicode.IsPrint(r) }):
-		v.bad(key, "the name holds a slash or an unprintable character, or is only dots")
+		v.bad(key, "the name holds a slash or an unprintable character")
+	case strings.Trim(name, ".") == "":
+		v.bad(key, "the name is only dots, which no address of a page can hold")
 	case strings.TrimSpace(name) != name:
 		v.bad(key, "the name begins or ends with a space")
 	default:

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -67,6 +68,8 @@ type Patrol struct {
 	slots chan struct{}
 	sight sight
 
+	ticked atomic.Int64 // Unix microseconds of the last tick that the ledger answered
+
 	mu       sync.Mutex
 	inFlight map[int]time.Time // shards handed to the executor, and when they count as lost by it
 	extended time.Time         // when leases were last extended
@@ -107,6 +110,14 @@ func (p *Patrol) Declare(ctx context.Context, src Source) error {
 	return p.withdraw(ctx)
 }
 
+// Ticked is when the patrol last asked the ledger for due work and was answered; zero when it never was.
+func (p *Patrol) Ticked() time.Time {
+	if us := p.ticked.Load(); us > 0 {
+		return time.UnixMicro(us).UTC()
+	}
+	return time.Time{}
+}
+
 // Tick leases due shards and hands them to the executor. It returns how many.
 func (p *Patrol) Tick(ctx context.Context) (int, error) {
 	now := p.Now()
@@ -128,12 +139,14 @@ func (p *Patrol) Tick(ctx context.Context) (int, error) {
 		}
 	}
 	if room <= 0 {
+		p.ticked.Store(now.UnixMicro())
 		return 0, nil
 	}
 	shards, err := p.Ledger.Lease(ctx, p.Owner, now, p.Lease, room)
 	if err != nil {
 		return 0, fmt.Errorf("lease due shards: %w", err)
 	}
+	p.ticked.Store(now.UnixMicro())
 	if len(shards) == 0 {
 		return 0, nil
 	}

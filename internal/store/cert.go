@@ -90,7 +90,7 @@ func refer(ctx context.Context, q querier, run int64, certs []int64) error {
 		for _, c := range part {
 			args = append(args, c, run)
 		}
-		if _, err := q.exec(ctx, `INSERT INTO cert_ref (cert, run) VALUES `+rowMarks(len(part), 2, "")+` ON CONFLICT (cert, run) DO NOTHING`, args...); err != nil {
+		if _, err := q.exec(ctx, `INSERT INTO cert_ref (cert, run) VALUES `+q.rowMarks(len(part), 2, "")+` ON CONFLICT (cert, run) DO NOTHING`, args...); err != nil {
 			return fmt.Errorf("refer to certificates: %w", err)
 		}
 		return nil

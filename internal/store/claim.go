@@ -149,7 +149,7 @@ func (d *declaration) shard(ctx context.Context, shard int, want map[int64]assur
 				c.Every.Microseconds(), c.TimeToRepair.Microseconds(), micro(c.Declared), micro(c.Declared.Add(c.MaxAge())))
 		}
 		_, err := d.q.exec(ctx, `INSERT INTO claim (num, id, shard, link, certificate, subject, route, owner, declared, every, repair, next_look, stale_at) VALUES `+
-			rowMarks(len(part), 13, ""), args...)
+			d.q.rowMarks(len(part), 13, ""), args...)
 		return err
 	})
 }

@@ -55,6 +55,10 @@ type dialect struct {
 	skipLocked string
 	// prepare says that statements are worth keeping; pgx keeps its own.
 	prepare bool
+	// numbered says that every placeholder must have its number.
+	numbered bool
+	// find is the function that gives the place of one text in another, 0 when it is not there. LIKE is several times slower.
+	find string
 	// snapshot are the options of a read that needs several statements to agree.
 	snapshot *sql.TxOptions
 	// conflict reports whether the error means: changed by another process at the same time.

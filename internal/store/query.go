@@ -240,9 +240,10 @@ func marks(from, n int) string {
 	return b.String()
 }
 
-// rowMarks gives n rows of placeholders, each with that many columns. When types is not nil, each placeholder is cast:
-// PostgreSQL has nothing else to tell the type of a list of values from.
-func rowMarks(n, columns int, cast string) string {
+// rowMarks gives n rows of placeholders, each with that many columns, and nothing else may stand in the statement. With
+// types, i or t for each column, each is cast: PostgreSQL has nothing else to tell the type of a list of values from.
+// SQLite is given placeholders without numbers, because it searches a list for each that has one.
+func (q querier) rowMarks(n, columns int, types string) string {
 	var b strings.Builder
 	for r := range n {
 		if r > 0 {
@@ -253,14 +254,17 @@ func rowMarks(n, columns int, cast string) string {
 			if c > 0 {
 				b.WriteString(", ")
 			}
-			k := strconv.Itoa(r*columns + c + 1)
+			k := "?"
+			if q.db.d.numbered {
+				k = "$" + strconv.Itoa(r*columns+c+1)
+			}
 			switch {
-			case cast == "":
-				b.WriteString("$" + k)
-			case cast[c] == 'i':
-				b.WriteString("CAST($" + k + " AS BIGINT)")
+			case types == "" || !q.db.d.numbered:
+				b.WriteString(k)
+			case types[c] == 'i':
+				b.WriteString("CAST(" + k + " AS BIGINT)")
 			default:
-				b.WriteString("CAST($" + k + " AS TEXT)")
+				b.WriteString("CAST(" + k + " AS TEXT)")
 			}
 		}
 		b.WriteByte(')')

@@ -55,7 +55,7 @@ func (db *DB) Rows(ctx context.Context, query assure.RowQuery) (assure.Rows, err
 		if err != nil {
 			return err
 		}
-		where, args := conditions(query)
+		where, args := conditions(query, db.d.find)
 		out.Total = out.Upheld + out.Broken + out.Unknown
 		if where != "" {
 			if err := q.row(ctx, `SELECT count(*) FROM certificate`+where, args...).Scan(&out.Total); err != nil {
@@ -77,8 +77,8 @@ func (db *DB) Rows(ctx context.Context, query assure.RowQuery) (assure.Rows, err
 	return out, err
 }
 
-// conditions gives the WHERE of an overview.
-func conditions(query assure.RowQuery) (string, []any) {
+// conditions gives the WHERE of an overview. find is the database's function for a place in a text.
+func conditions(query assure.RowQuery, find string) (string, []any) {
 	var parts []string
 	var args []any
 	arg := func(v any) string {
@@ -86,8 +86,8 @@ func conditions(query assure.RowQuery) (string, []any) {
 		return fmt.Sprintf("$%d", len(args))
 	}
 	if search := strings.TrimSpace(clean(query.Search)); search != "" {
-		like := arg("%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(search)) + "%")
-		parts = append(parts, `(name_lower LIKE `+like+` ESCAPE '\' OR name IN (SELECT certificate FROM claim WHERE link = 'serving' AND gone = 0 AND subject LIKE `+like+` ESCAPE '\'))`)
+		text := arg(strings.ToLower(search))
+		parts = append(parts, `(`+find+`(name_lower, `+text+`) > 0 OR name IN (SELECT certificate FROM claim WHERE link = 'serving' AND gone = 0 AND `+find+`(subject, `+text+`) > 0))`)
 	}
 	if query.Verdict != "" {
 		column := "verdict"

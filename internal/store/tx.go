@@ -121,7 +121,7 @@ func (t *Tx) flush(ctx context.Context) error {
 		_, err := t.q.exec(ctx, `UPDATE claim SET next_look = v.column2, run = v.column3, alternate = v.column4, returned = v.column5, run_key = v.column6,
 			run_first = v.column7, seen_at = v.column8, looks = v.column9, observer = v.column10, fact_sum = v.column11, closed = v.column12,
 			stale_at = v.column13, asked_until = v.column14
-			FROM (VALUES `+rowMarks(len(part), 14, "iiiiitiiitiiii")+`) AS v WHERE claim.num = v.column1`, args...)
+			FROM (VALUES `+t.q.rowMarks(len(part), 14, "iiiiitiiitiiii")+`) AS v WHERE claim.num = v.column1`, args...)
 		return err
 	}); err != nil {
 		return fmt.Errorf("write evidence: %w", err)
@@ -133,7 +133,7 @@ func (t *Tx) flush(ctx context.Context) error {
 		}
 		_, err := t.q.exec(ctx, `UPDATE claim SET verdict = v.column2, severity = v.column3, stage = v.column4, valid_until = v.column5, renew_by = v.column6,
 			reasons = v.column7, findings = v.column8
-			FROM (VALUES `+rowMarks(len(part), 8, "iiiiiitt")+`) AS v WHERE claim.num = v.column1`, args...)
+			FROM (VALUES `+t.q.rowMarks(len(part), 8, "iiiiiitt")+`) AS v WHERE claim.num = v.column1`, args...)
 		return err
 	}); err != nil {
 		return fmt.Errorf("write judgements: %w", err)
