@@ -149,7 +149,8 @@ func (t *Tx) turn(ctx context.Context, r *row, g glance) error {
 		var key string
 		var first, last, looks int64
 		if err := t.q.each(ctx, func(s scanner) error { return s.Scan(&before, &key, &first, &last, &looks) },
-			`SELECT id, run_key, first_seen, last_seen, looks FROM run WHERE claim = $1 AND newest = 0 ORDER BY last_seen DESC, id DESC LIMIT 1`, r.num); err != nil {
+			`SELECT id, run_key, first_seen, last_seen, looks FROM run WHERE claim = $1 AND newest = 0 AND last_seen >= $2 ORDER BY last_seen DESC, id DESC LIMIT 1`,
+			r.num, micro(r.claim.Declared)); err != nil { // what was seen before the claim was declared anew is history only
 			return fmt.Errorf("read the run before: %w", err)
 		}
 		if _, err := t.q.exec(ctx, `UPDATE run SET newest = 0, first_seen = $2, last_seen = $3, looks = $4, observer = $5 WHERE id = $1`,
