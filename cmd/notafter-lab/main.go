@@ -199,8 +199,8 @@ func tellPages(ctx context.Context, s *screen, p *lab.Pager) {
 			return
 		}
 		shown = n
-		if m.Channel == "pager" && m.Event != "" {
-			s.say("  %s  %-8s %s\n", m.At.Format("15:04:05"), m.Event, m.Title)
+		if m.Channel == "hook" && m.Event != string(assure.NoticeSupersede) {
+			s.say("  %s  %s\n", m.At.Format("15:04:05"), m.Title)
 		}
 	}
 }

@@ -11,12 +11,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/config"
@@ -154,8 +156,10 @@ func (a *App) newPatrol() *patrol.Patrol {
 			assure.Monitor: m,
 		},
 		Setting: func() assure.Setting { return a.world.Load().setting },
-		Issued: func(certificate string) *assure.Cert {
-			return a.world.Load().issued.newest(certificate, a.now())
+		Promised: func(certificate string) ([]string, *assure.Cert, string) {
+			w := a.world.Load()
+			cert, problem := w.issued.newest(certificate, a.now())
+			return w.names[certificate], cert, problem
 		},
 		Enqueue: a.db.EnqueueShards, Now: a.now, Logger: a.log, Owner: a.owner, Observer: "probe@" + hostOf(a.owner),
 		Concurrency: a.opts.Config.Concurrency, Changed: a.changes.signal,
@@ -224,6 +228,9 @@ func (a *App) Run(ctx context.Context) error {
 		}
 	}()
 	if err := a.patrol.Declare(ctx, a.world.Load()); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it had begun
+		}
 		return err
 	}
 	work, stop := context.WithCancelCause(ctx)
@@ -237,11 +244,12 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	server := &http.Server{
-		Handler: a.web.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		Handler: inTime(a.web.Handler()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
+	listener := netutil.LimitListener(a.listener, maxConnections)
 	background("serve the dashboard", func(context.Context) error {
-		if err := server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
@@ -264,8 +272,8 @@ func (a *App) Run(ctx context.Context) error {
 			}
 		}()
 	}
-	_, _ = fmt.Fprintf(a.opts.Stdout, "notafter watches %d endpoints of %d certificates. Dashboard: http://%s\n",
-		countEndpoints(a.opts.Config), len(a.opts.Config.Certificates), a.listener.Addr())
+	_, _ = fmt.Fprintf(a.opts.Stdout, "notafter watches %s of %s. Dashboard: http://%s\n",
+		plural(countEndpoints(a.opts.Config), "endpoint"), plural(len(a.opts.Config.Certificates), "certificate"), a.listener.Addr())
 	<-work.Done()
 	a.log.Info("draining")
 	down, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -365,7 +373,8 @@ func needsRestart(old, c *config.Config) error {
 		name    string
 		changed bool
 	}{
-		{"listen", old.Listen != c.Listen}, {"state", old.State.Value() != c.State.Value()}, {"base_url", old.BaseURL != c.BaseURL},
+		{"listen", old.Listen != c.Listen}, {"state", old.State.Value() != c.State.Value()},
+		{"base_url", old.BaseURL != c.BaseURL && (old.Listen == c.Listen || c.BaseURL != "http://"+c.Listen)},
 		{"sign_in", !sameSignIn(old.SignIn, c.SignIn)}, {"metrics.otlp", old.Metrics.OTLP.Value() != c.Metrics.OTLP.Value()},
 		{"monitor.control", old.Monitor.Control != c.Monitor.Control}, {"concurrency", old.Concurrency != c.Concurrency},
 	} {
@@ -374,7 +383,7 @@ func needsRestart(old, c *config.Config) error {
 		}
 	}
 	if len(keys) > 0 {
-		return fmt.Errorf("these keys can only change with a restart: %v", keys)
+		return fmt.Errorf("a restart is needed to change %s", strings.Join(keys, ", "))
 	}
 	return nil
 }
@@ -398,6 +407,13 @@ func (a *App) Close() error {
 		errs = append(errs, a.db.Close())
 	}
 	return errors.Join(errs...)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func countEndpoints(c *config.Config) int {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -27,51 +28,59 @@ type issuedFile struct {
 	size  int64
 	tried time.Time
 	cert  *assure.Cert
+	err   error // why the file could not be read when it was last tried
 }
 
 // issuedPause keeps a shard with many endpoints of one certificate from asking the file system for each.
 const issuedPause = 5 * time.Second
 
-// newest returns the leaf of the certificate's file; nil without one, or while it cannot be read.
-func (s *issued) newest(certificate string, now time.Time) *assure.Cert {
+// newest returns the leaf of the certificate's file, nil where none is declared. The problem says why the file could not
+// be read; what was known before is then still returned, because a file being replaced is no reason to forget it.
+func (s *issued) newest(certificate string, now time.Time) (cert *assure.Cert, problem string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.at[certificate]
 	if f == nil {
+		return nil, ""
+	}
+	if d := now.Sub(f.tried); f.tried.IsZero() || d < 0 || d >= issuedPause {
+		f.tried = now
+		if err := f.read(); err != nil {
+			if f.err == nil {
+				s.log.Warn("read issued certificate", "certificate", certificate, "error", err)
+			}
+			f.err = err
+		} else {
+			f.err = nil
+		}
+	}
+	if f.err != nil {
+		return f.cert, f.err.Error()
+	}
+	return f.cert, ""
+}
+
+func (f *issuedFile) read() error {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return err
+	}
+	if f.cert != nil && info.ModTime().Equal(f.mod) && info.Size() == f.size {
 		return nil
 	}
-	if d := now.Sub(f.tried); d >= 0 && d < issuedPause {
-		return f.cert
-	}
-	f.tried = now
-	info, err := os.Stat(f.path)
-	if err == nil && info.ModTime().Equal(f.mod) && info.Size() == f.size {
-		return f.cert
-	}
-	var cert *assure.Cert
-	if err == nil {
-		cert, err = readLeaf(f.path)
-	}
+	cert, err := readLeaf(f.path)
 	if err != nil {
-		s.log.Warn("read issued certificate", "certificate", certificate, "error", err)
-		return f.cert // what was known stays known: a file being replaced is no reason to forget it
+		return err
 	}
 	f.mod, f.size, f.cert = info.ModTime(), info.Size(), cert
-	return cert
+	return nil
 }
 
 // maxIssued bounds what is read: a full chain is a few kilobytes.
 const maxIssued = 1 << 20
 
 func readLeaf(path string) (*assure.Cert, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxIssued {
-		return nil, fmt.Errorf("read %s: larger than %d bytes", path, maxIssued)
-	}
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path, maxIssued)
 	if err != nil {
 		return nil, err
 	}
@@ -87,4 +96,29 @@ func readLeaf(path string) (*assure.Cert, error) {
 		return &d, nil
 	}
 	return nil, fmt.Errorf("read %s: no certificate in PEM form", path)
+}
+
+// readRegular reads a file of at most limit bytes. Anything but a regular file is refused before it is opened: a device
+// has no end, and opening a pipe waits for its other side.
+func readRegular(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("read %s: larger than %d bytes", path, limit)
+	}
+	return data, nil
 }

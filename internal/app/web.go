@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +20,24 @@ func (a *App) newWeb(c *config.Config) (*web.Server, error) {
 		Reader: a.db, Changer: a.db, Accounts: a.db, Logger: a.log, Registerer: a.reg, Gatherer: a.reg, Now: a.now,
 		BaseURL: c.BaseURL, Auth: signIn(c.SignIn), Probe: a.look, Changed: a.changes.wait, Health: a.health, Ready: a.db.Ping,
 		Policy: c.Policy(), Version: a.opts.Version,
+	})
+}
+
+const (
+	// maxConnections leaves sockets for the patrol and for pages, however many knock at the dashboard.
+	maxConnections = 512
+	// bodyTime is how long the body of a request may take to arrive.
+	bodyTime = 30 * time.Second
+)
+
+// inTime bounds how long a request's body may take. Without it, a client that announces a body and never sends it
+// keeps its connection for ever, because the server waits for the rest before it answers.
+func inTime(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // the socket's own clock
+		}
+		h.ServeHTTP(w, r)
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -27,12 +26,13 @@ type world struct {
 	analyser  *probe.Analyser
 	prober    *probe.Prober
 	issued    *issued
+	names     map[string][]string // declared names, by certificate
 	setting   assure.Setting
 }
 
 // newWorld builds a world from a configuration whose secrets are resolved. Every error names the key.
 func (a *App) newWorld(c *config.Config) (*world, error) {
-	w := &world{config: c, issued: &issued{log: a.log, at: map[string]*issuedFile{}}}
+	w := &world{config: c, issued: &issued{log: a.log, at: map[string]*issuedFile{}}, names: map[string][]string{}}
 	var err error
 	if w.senders, err = senders(c, a.now); err != nil {
 		return nil, err
@@ -54,6 +54,9 @@ func (a *App) newWorld(c *config.Config) (*world, error) {
 		}
 	}
 	for i := range c.Certificates {
+		if names := c.Certificates[i].Names; len(names) > 0 {
+			w.names[c.Certificates[i].Name] = names
+		}
 		if p := string(c.Certificates[i].Issued); p != "" {
 			w.issued.at[c.Certificates[i].Name] = &issuedFile{path: p}
 		}
@@ -116,6 +119,9 @@ func clientCertificates(c *config.Config) (map[string]*tls.Certificate, error) {
 	return out, errors.Join(problems...)
 }
 
+// maxRoots bounds one file of roots: the whole list of Mozilla is a quarter of a megabyte.
+const maxRoots = 16 << 20
+
 func trustStore(t config.Trust) (*probe.TrustStore, error) {
 	switch t.Named() {
 	case config.TrustSystem:
@@ -125,7 +131,7 @@ func trustStore(t config.Trust) (*probe.TrustStore, error) {
 	}
 	var pem []byte
 	for _, path := range t {
-		data, err := os.ReadFile(path)
+		data, err := readRegular(path, maxRoots)
 		if err != nil {
 			return nil, err
 		}

@@ -14,17 +14,24 @@ import (
 // Advance turns a batch of judgements into changes of the incidents on the docket. With the changes applied, advancing
 // again by the same judgements gives no changes.
 //
-// An incident opens when a finding that concerns somebody has a cause that no open incident has. It worsens when a
-// finding reaches a worse stage, and each route is told once for each stage. It closes when every claim that it touches
-// was seen, completely and several looks in a row, without the finding: missing data closes nothing.
+// An incident opens when a finding that concerns somebody has a cause that no open incident has, unless the claim is in
+// an incident of the same kind already: a leaf that was renewed with the same fault is the same trouble. It worsens when
+// a finding reaches a worse stage, and each route is told once for each stage. It eases when several looks in a row saw
+// nothing of its stage; from then on getting worse pages afresh. It closes when every claim that it touches was seen,
+// completely and several looks in a row, without the finding: missing data neither eases nor closes anything.
 func Advance(d Docket, js []Judgement, s Setting) Changes {
 	a := newAdvance(d, s)
 	for _, j := range js {
-		a.file(j)
+		a.openAll(j)
 	}
-	for _, j := range js {
-		a.clear(j)
+	filed := make([]map[IncidentID]bool, len(js))
+	for n, j := range js {
+		filed[n] = a.file(j)
 	}
+	for n, j := range js {
+		a.clear(j, filed[n])
+	}
+	a.ease(js, filed)
 	return a.finish()
 }
 
@@ -79,7 +86,8 @@ type advance struct {
 	byID       map[IncidentID]*Incident
 	before     map[IncidentID]Incident // as they stood on the docket
 	elsewhere  map[IncidentID]int
-	touches    map[touchKey]Touch // open ones of the batch's claims, as they become
+	apartStage map[IncidentID]Stage // worst stage of the touches outside the batch
+	touches    map[touchKey]Touch   // open ones of the batch's claims, as they become
 	was        map[touchKey]Touch
 	cleared    map[touchKey]Touch
 	notices    []Notice
@@ -91,7 +99,7 @@ type advance struct {
 func newAdvance(d Docket, s Setting) *advance {
 	s.Now = moment(s.Now)
 	a := &advance{Setting: s, byCause: map[string]*Incident{}, byID: map[IncidentID]*Incident{}, before: map[IncidentID]Incident{},
-		elsewhere: d.Elsewhere, touches: map[touchKey]Touch{}, was: map[touchKey]Touch{}, cleared: map[touchKey]Touch{}, worst: map[IncidentID]Finding{}}
+		elsewhere: d.Elsewhere, apartStage: d.ElsewhereStage, touches: map[touchKey]Touch{}, was: map[touchKey]Touch{}, cleared: map[touchKey]Touch{}, worst: map[IncidentID]Finding{}}
 	for _, i := range d.Incidents {
 		if i.State == Resolved {
 			continue
@@ -117,14 +125,11 @@ func (a *advance) touchesOf(c ClaimID) []Touch {
 	return out
 }
 
-// file brings a judgement's findings into incidents: the worst finding of each cause.
-func (a *advance) file(j Judgement) {
-	worst := map[string]Finding{}
-	var order []string
+// grouped returns the worst finding of each cause, and the causes: those that have an incident first, so that what is
+// left over may go on in one that lost its cause.
+func (a *advance) grouped(j Judgement) (worst map[string]Finding, order []string) {
+	worst = map[string]Finding{}
 	for _, f := range j.Findings {
-		if f.Stage == StageNone {
-			continue
-		}
 		w, ok := worst[f.Cause]
 		if !ok {
 			order = append(order, f.Cause)
@@ -133,20 +138,79 @@ func (a *advance) file(j Judgement) {
 			worst[f.Cause] = f
 		}
 	}
+	slices.SortStableFunc(order, func(x, y string) int { return cmp.Compare(a.known(y), a.known(x)) })
+	return worst, order
+}
+
+// openAll opens incidents for the causes that belong to none. It is done for the whole batch before anything is filed:
+// where a finding goes must not depend on the order of the batch.
+func (a *advance) openAll(j Judgement) {
+	worst, order := a.grouped(j)
+	taken := map[IncidentID]bool{}
 	for _, cause := range order {
-		f := worst[cause]
-		i := a.incident(f)
-		t := Touch{Incident: i.ID, Claim: j.Claim.ID, Certificate: j.Claim.Certificate, Subject: j.Claim.Subject, Finding: f}
-		a.touches[key(t)] = t
-		a.worsen(i, f)
-		a.tell(i, j.Claim, f)
+		i := a.byCause[cause]
+		if i == nil {
+			i = a.successor(j.Claim.ID, cause, taken)
+		}
+		if i == nil && worst[cause].Stage > StageNone {
+			i = a.open(worst[cause])
+		}
+		if i != nil {
+			taken[i.ID] = true
+		}
 	}
 }
 
-func (a *advance) incident(f Finding) *Incident {
-	if i, ok := a.byCause[f.Cause]; ok {
-		return i
+// file brings a judgement's findings into incidents and returns those incidents.
+func (a *advance) file(j Judgement) map[IncidentID]bool {
+	worst, order := a.grouped(j)
+	filed := map[IncidentID]bool{}
+	for _, cause := range order {
+		f := worst[cause]
+		i := a.byCause[cause]
+		if i == nil {
+			i = a.successor(j.Claim.ID, cause, filed)
+		}
+		if i == nil {
+			continue // it may pass, and nobody was told
+		}
+		filed[i.ID] = true
+		if f.Stage == StageNone {
+			continue // still there, if only as something that may pass
+		}
+		t := Touch{Incident: i.ID, Claim: j.Claim.ID, Certificate: j.Claim.Certificate, Subject: j.Claim.Subject, Finding: f}
+		a.touches[key(t)] = t
+		a.worsen(i, f)
+		a.tell(i, j.Claim.Route, f.Stage, f.Severity)
 	}
+	return filed
+}
+
+func (a *advance) known(cause string) int {
+	if a.byCause[cause] != nil {
+		return 1
+	}
+	return 0
+}
+
+// successor finds the incident that a new cause goes on with: one of the same kind that the claim is in already, and
+// that no other finding of the judgement belongs to.
+func (a *advance) successor(c ClaimID, cause string, filed map[IncidentID]bool) *Incident {
+	for _, t := range a.touchesOf(c) {
+		if i := a.byID[t.Incident]; i != nil && !filed[i.ID] && kindOf(i.Cause) == kindOf(cause) {
+			return i
+		}
+	}
+	return nil
+}
+
+// kindOf is the part of a cause that says what sort of trouble it is.
+func kindOf(cause string) string {
+	kind, _, _ := strings.Cut(cause, "/")
+	return kind
+}
+
+func (a *advance) open(f Finding) *Incident {
 	i := &Incident{ID: incidentID(f.Cause, a.Now), Cause: f.Cause, State: Open, Link: f.Link, Since: f.Since, OpenedAt: a.Now, Told: map[string]Stage{}}
 	a.byCause[f.Cause], a.byID[i.ID] = i, i
 	return i
@@ -170,7 +234,7 @@ func (a *advance) worsen(i *Incident, f Finding) {
 		if i.Stage == StageNone {
 			kind, text = "opened", f.Summary
 		}
-		i.Stage, i.Severity, i.Reason, i.Link = f.Stage, f.Severity, f.Reason, f.Link
+		i.Stage, i.Severity = f.Stage, f.Severity
 		if i.State == Acked && i.AckedStage < f.Stage {
 			i.State = Open
 		}
@@ -178,7 +242,11 @@ func (a *advance) worsen(i *Incident, f Finding) {
 	} else if f.Stage < i.Stage {
 		return
 	}
-	// The words are those of the worst finding; of equals, of the one that hurts first.
+	a.speak(i, f)
+}
+
+// speak gives the incident the words of its worst finding; of equals, of the one that hurts first.
+func (a *advance) speak(i *Incident, f Finding) {
 	if w, ok := a.worst[i.ID]; ok && (w.Stage > f.Stage || w.Stage == f.Stage && !hurtsBefore(f, w)) {
 		return
 	}
@@ -197,26 +265,29 @@ func hurtsBefore(f, g Finding) bool {
 	}
 }
 
-// tell writes a notice to the claim's route, unless the route has had one for this stage or a worse one. Where a
-// worse stage takes over, the alert of the stage before is closed in systems that keep one for each key.
-func (a *advance) tell(i *Incident, c Claim, f Finding) {
-	route := a.route(c.Route)
+// tell writes a notice to a route, unless it has had one for this stage or a worse one. Where a worse stage takes over,
+// the alert of the stage before is closed in systems that keep one for each key.
+func (a *advance) tell(i *Incident, to string, stage Stage, sev Severity) {
+	route := a.route(to)
 	told := i.Told[route]
-	if told >= f.Stage {
+	if told >= stage {
 		return
 	}
-	i.Told[route] = f.Stage
-	channels := a.channels(route, i.Cause)
-	a.notices = append(a.notices, a.notice(i, NoticeTrigger, f.Stage, f.Severity, route, channels))
+	i.Told[route] = stage
+	a.notices = append(a.notices, a.notice(i, NoticeTrigger, stage, sev, route))
 	if told > StageNone {
-		a.notices = append(a.notices, a.notice(i, NoticeSupersede, told, f.Severity, route, channels))
+		a.notices = append(a.notices, a.notice(i, NoticeSupersede, told, sev, route))
 	}
 }
 
-func (a *advance) notice(i *Incident, kind NoticeKind, stage Stage, sev Severity, route string, channels []string) Notice {
+func (a *advance) notice(i *Incident, kind NoticeKind, stage Stage, sev Severity, route string) Notice {
+	name := string(i.ID)
+	if i.Round > 0 {
+		name = fmt.Sprintf("%s.%d", i.ID, i.Round+1)
+	}
 	return Notice{
-		ID: fmt.Sprintf("%s/%s/%s/%s", i.ID, stage, kind, route), Incident: i.ID, Kind: kind, Stage: stage, Severity: sev,
-		Route: route, Channels: channels, DedupKey: fmt.Sprintf("notafter/%s/%s", i.ID, stage), At: a.Now,
+		ID: fmt.Sprintf("%s/%s/%s/%s", name, stage, kind, route), Incident: i.ID, Kind: kind, Stage: stage, Severity: sev,
+		Route: route, Channels: a.channels(route, i.Cause), DedupKey: fmt.Sprintf("notafter/%s/%s", name, stage), At: a.Now,
 	}
 }
 
@@ -253,17 +324,12 @@ func (a *advance) channels(route, cause string) []string {
 }
 
 // clear counts looks that saw a claim without the finding it is touched for.
-func (a *advance) clear(j Judgement) {
+func (a *advance) clear(j Judgement, filed map[IncidentID]bool) {
 	if !j.Complete || j.SeenAt.IsZero() {
 		return
 	}
-	present := map[string]bool{}
-	for _, f := range j.Findings {
-		present[f.Cause] = true
-	}
 	for _, t := range a.touchesOf(j.Claim.ID) {
-		i, ok := a.byID[t.Incident]
-		if !ok || present[i.Cause] || !j.SeenAt.After(t.ClearAt) {
+		if a.byID[t.Incident] == nil || filed[t.Incident] || !j.SeenAt.After(t.ClearAt) {
 			continue
 		}
 		t.Clear++
@@ -273,6 +339,63 @@ func (a *advance) clear(j Judgement) {
 			continue
 		}
 		a.touches[key(t)] = t
+	}
+}
+
+// ease lets incidents fall back to a lesser stage after as many looks as closing one takes. An acknowledgement covers
+// what it was given for: when it gets worse again, people are told again.
+func (a *advance) ease(js []Judgement, filed []map[IncidentID]bool) {
+	looked := map[IncidentID]time.Time{} // when the latest complete look at one of its claims was made
+	for n, j := range js {
+		for id := range filed[n] {
+			if j.Complete && j.SeenAt.After(looked[id]) {
+				looked[id] = j.SeenAt
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(looked)) {
+		i := a.byID[id]
+		now := a.apartStage[id]
+		for k, t := range a.touches {
+			if _, gone := a.cleared[k]; k.incident == id && !gone {
+				now = max(now, t.Finding.Stage)
+			}
+		}
+		switch {
+		case now == StageNone:
+		case now >= i.Stage:
+			i.Eased, i.EasedAt = 0, time.Time{}
+		case looked[id].After(i.EasedAt):
+			i.Eased++
+			i.EasedAt = looked[id]
+			if i.Eased >= a.Policy.clear() {
+				a.fallBack(i, now)
+			}
+		}
+	}
+}
+
+func (a *advance) fallBack(i *Incident, stage Stage) {
+	a.event(i.ID, "eased", stage, fmt.Sprintf("Nothing of the stage %s was seen for %d looks in a row; what is left is of the stage %s.", i.Stage, a.Policy.clear(), stage))
+	told := i.Told
+	for _, route := range slices.Sorted(maps.Keys(told)) {
+		if told[route] > stage {
+			a.notices = append(a.notices, a.notice(i, NoticeSupersede, told[route], severityOf(stage), route))
+		}
+	}
+	i.Round++
+	i.Stage, i.Severity, i.Eased, i.EasedAt = stage, severityOf(stage), 0, time.Time{}
+	i.Told = map[string]Stage{}
+	for _, route := range slices.Sorted(maps.Keys(told)) {
+		a.tell(i, route, min(stage, told[route]), severityOf(min(stage, told[route])))
+	}
+	if i.State == Acked && i.AckedStage > stage {
+		i.AckedStage = stage
+	}
+	for _, f := range a.touches {
+		if f.Incident == i.ID && f.Finding.Stage == stage {
+			a.speak(i, f.Finding)
+		}
 	}
 }
 
@@ -326,7 +449,7 @@ func (a *advance) resolve(i *Incident) {
 	}
 	a.event(i.ID, "resolved", i.Stage, i.Resolution)
 	for _, route := range slices.Sorted(maps.Keys(i.Told)) {
-		a.notices = append(a.notices, a.notice(i, NoticeResolve, i.Told[route], i.Severity, route, a.channels(route, i.Cause)))
+		a.notices = append(a.notices, a.notice(i, NoticeResolve, i.Told[route], i.Severity, route))
 	}
 }
 
@@ -337,7 +460,7 @@ func sameIncident(a, b Incident) bool {
 }
 
 // incidentFields is an incident as a comparable value.
-func incidentFields(i Incident) [19]any {
-	return [19]any{i.ID, i.Cause, i.State, i.Link, i.Reason, i.Severity, i.Stage, i.Since.UTC(), i.OpenedAt.UTC(), i.HurtsAt.UTC(),
+func incidentFields(i Incident) [22]any {
+	return [22]any{i.Round, i.Eased, i.EasedAt.UTC(), i.ID, i.Cause, i.State, i.Link, i.Reason, i.Severity, i.Stage, i.Since.UTC(), i.OpenedAt.UTC(), i.HurtsAt.UTC(),
 		i.Summary, i.Impact, i.Action, i.Basis, i.AckedBy, i.AckedAt.UTC(), i.AckedStage, i.ResolvedAt.UTC(), i.Resolution}
 }

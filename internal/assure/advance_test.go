@@ -26,7 +26,7 @@ func newCourt(t *testing.T) *court {
 }
 
 func (c *court) docket(ids []ClaimID, causes []string) Docket {
-	d := Docket{Elsewhere: map[IncidentID]int{}}
+	d := Docket{Elsewhere: map[IncidentID]int{}, ElsewhereStage: map[IncidentID]Stage{}}
 	wanted := map[IncidentID]bool{}
 	for _, t := range c.touches {
 		if slices.Contains(ids, t.Claim) {
@@ -40,6 +40,7 @@ func (c *court) docket(ids []ClaimID, causes []string) Docket {
 			for _, t := range c.touches {
 				if t.Incident == id && !slices.Contains(ids, t.Claim) {
 					d.Elsewhere[id]++
+					d.ElsewhereStage[id] = max(d.ElsewhereStage[id], t.Finding.Stage)
 				}
 			}
 		}
@@ -253,6 +254,72 @@ func TestAServerThatWasNotReloadedIsOneIncidentFromStaleToExpired(t *testing.T) 
 		t.Errorf("%d incidents, want one that grows", len(c.incidents))
 	}
 	c.expect("from stale to expired", "trigger ticket to sre; trigger page to sre; supersede ticket to sre; trigger outage to sre; supersede page to sre")
+}
+
+func TestTheSameFaultInANewLeafIsTheSameIncident(t *testing.T) {
+	c := newCourt(t)
+	wrong := func(fp string) Served {
+		s := withLeaf(leafCert(fp, -30*day, 60*day))
+		s.Chains[0].NameMatches = false
+		return s
+	}
+	c.advance(judged("www", now, wrong("first")))
+	i, _, _ := Acknowledge(c.open()[0], "zoe", now)
+	c.incidents[i.ID] = i
+	for n := range 4 {
+		c.s.Now = now.Add(time.Duration(n+1) * time.Hour)
+		c.advance(judged("www", c.s.Now, wrong(fmt.Sprint("renewed", n))))
+	}
+	if len(c.incidents) != 1 || c.open()[0].State != Acked {
+		t.Errorf("%d incidents, state %s: renewing a certificate with the same fault mends nothing", len(c.incidents), c.open()[0].State)
+	}
+	c.expect("one fault", "trigger outage to sre")
+}
+
+func TestAnIncidentThatEasedPagesAgainWhenItGetsWorse(t *testing.T) {
+	c := newCourt(t)
+	lagging := func(old Cert) Judgement {
+		issued := leafCert("new", 1000*day, 1090*day)
+		return Judge(Case{Claim: claim(), Issued: &issued, Evidence: &Evidence{Fact: withLeaf(old), FirstSeen: c.s.Now, LastSeen: c.s.Now, Count: 1}}, c.s)
+	}
+	expired, fresh := leafCert("old", -90*day, -day), leafCert("less-old", -day, 80*day)
+	c.advance(lagging(expired))
+	c.expect("expired, while a newer one was issued", "trigger outage to sre")
+	i, _, _ := Acknowledge(c.open()[0], "ana", c.s.Now)
+	c.incidents[i.ID] = i
+	c.s.Now = now.Add(time.Hour)
+	c.advance(lagging(fresh))
+	c.expect("one look at something better", "")
+	c.s.Now = now.Add(2 * time.Hour)
+	c.advance(lagging(fresh))
+	c.expect("a second one: no outage any more, but still not the newest", "supersede outage to sre; trigger ticket to sre")
+	if i := c.open()[0]; i.Stage != StageTicket || i.Reason != ServedStale || strings.Contains(i.Summary, "expired") {
+		t.Errorf("the incident still says %s %s: %s", i.Stage, i.Reason, i.Summary)
+	}
+	c.s.Now = now.Add(81 * day)
+	c.advance(lagging(fresh))
+	c.expect("expired once more: the old acknowledgement does not cover it", "trigger outage to sre; supersede ticket to sre")
+	if i := c.open()[0]; i.State != Open || i.Round != 1 {
+		t.Errorf("state %s, round %d", i.State, i.Round)
+	}
+}
+
+func TestOneOfManyGettingBetterDoesNotEaseAnIncident(t *testing.T) {
+	c := newCourt(t)
+	s := healthy()
+	s.Chains[0].Paths[0].NotAfter, s.Chains[0].Paths[0].LimitedBy = now.Add(-time.Hour), "inter"
+	c.advance(judged("a", now, s), judged("b", now, s))
+	c.heard()
+	s.Chains = slices.Clone(s.Chains)
+	s.Chains[0].Paths = []Path{{Certs: []string{"leaf", "inter", "root"}, NotBefore: now.Add(-30 * day), NotAfter: now.Add(20 * day), LimitedBy: "inter"}}
+	for n := range 5 {
+		c.s.Now = now.Add(time.Duration(n+1) * time.Hour)
+		c.advance(judged("a", c.s.Now, s))
+	}
+	if i := c.open()[0]; i.Stage != StageOutage {
+		t.Errorf("stage %s although b still refuses clients", i.Stage)
+	}
+	c.expect("half better", "")
 }
 
 func TestAFailingChannelIsToldThroughAnother(t *testing.T) {

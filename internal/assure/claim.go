@@ -62,6 +62,10 @@ type Case struct {
 	Prior []Finding
 	// Issued is the newest certificate known to have been issued for the claim's certificate, nil when that is not known.
 	Issued *Cert
+	// IssuedProblem says why the newest issued certificate is not known although it should be; empty when it need not be.
+	IssuedProblem string
+	// Names are those that the declared certificate must hold; empty when none were declared.
+	Names []string
 	// ValidUntil and RenewBy are those of the judgement before, zero when not known. They outlive the evidence: an
 	// endpoint that can no longer be seen still has the end that was last seen.
 	ValidUntil time.Time

@@ -23,9 +23,15 @@ type Incident struct {
 	Link     Link          `json:"link"`
 	Reason   Reason        `json:"reason"`   // of the worst finding so far
 	Severity Severity      `json:"severity"` // worst so far
-	Stage    Stage         `json:"stage"`    // worst so far; never falls while the incident is open
-	Since    time.Time     `json:"since"`    // when the earliest of its findings began
-	OpenedAt time.Time     `json:"opened_at"`
+	Stage    Stage         `json:"stage"`    // worst since it last eased
+	// Round counts how often the incident has eased: fallen back to a lesser stage because several looks in a row saw
+	// nothing worse. Each round has notices and deduplication keys of its own, so that getting worse again pages again.
+	Round int `json:"round,omitempty"`
+	// Eased counts the looks in a row that saw nothing of the incident's stage; EasedAt is when the last of them was made.
+	Eased    int       `json:"eased,omitempty"`
+	EasedAt  time.Time `json:"eased_at,omitzero"`
+	Since    time.Time `json:"since"` // when the earliest of its findings began
+	OpenedAt time.Time `json:"opened_at"`
 	// HurtsAt is when the first client is or was refused; zero when not known.
 	HurtsAt time.Time `json:"hurts_at,omitzero"`
 	// Summary, Impact, Action and Basis are those of the worst finding so far.
@@ -63,7 +69,7 @@ type Touch struct {
 type Event struct {
 	Incident IncidentID `json:"incident"`
 	At       time.Time  `json:"at"`
-	Kind     string     `json:"kind"` // opened, worsened, touched, cleared, acknowledged, resolved, withdrawn
+	Kind     string     `json:"kind"` // opened, worsened, eased, acknowledged, resolved, withdrawn
 	Stage    Stage      `json:"stage,omitempty"`
 	Text     string     `json:"text"`
 	Who      string     `json:"who,omitempty"` // a person, when one did it
@@ -105,8 +111,10 @@ type Docket struct {
 	Incidents []Incident
 	// Touches are those of the batch's claims.
 	Touches []Touch
-	// Elsewhere counts, for each incident, its touches by claims outside the batch.
-	Elsewhere map[IncidentID]int
+	// Elsewhere counts, for each incident, its touches by claims outside the batch, and ElsewhereStage is the worst stage
+	// of those.
+	Elsewhere      map[IncidentID]int
+	ElsewhereStage map[IncidentID]Stage
 }
 
 // Changes is what a batch of judgements does to incidents. All of it is committed in one transaction, or none.

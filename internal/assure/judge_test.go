@@ -164,6 +164,17 @@ func TestServing(t *testing.T) {
 		"an address that goes back and forth is one stable finding": {healthy(), func(c *Case, _ *Setting) {
 			c.Evidence.Alternate, c.Evidence.Returned = withLeaf(leafCert("old", -50*day, 40*day)), now.Add(-time.Minute)
 		}, want{Broken, "served_differs/ticket"}},
+		"the certificate lacks a name that was declared": {healthy(), func(c *Case, _ *Setting) {
+			c.Names = []string{"www.example.com", "shop.example.com"}
+		}, want{Broken, "names_missing/ticket"}},
+		"a wildcard stands for the declared name": {func() Served {
+			l := leafCert("l", -30*day, 60*day)
+			l.Names = []string{"*.example.com"}
+			return withLeaf(l)
+		}(), func(c *Case, _ *Setting) { c.Names = []string{"WWW.example.com", "*.example.com"} }, want{Upheld, ""}},
+		"the issued certificate cannot be read": {healthy(), func(c *Case, _ *Setting) {
+			c.IssuedProblem = "open /etc/x.pem: permission denied"
+		}, want{Unknown, "blind/ticket"}},
 		"what was issued is not what is served": {healthy(), func(c *Case, _ *Setting) {
 			n := leafCert("new", -time.Hour, 90*day)
 			c.Issued = &n
@@ -327,7 +338,9 @@ func TestMonitorAndPeople(t *testing.T) {
 	}{
 		"a patrol on time that sees":            {mon(Monitor, SubjectPatrol), Sight{Expected: 9, Observed: 9, Tried: 9, Reached: 8}, "upheld"},
 		"a patrol that watches nothing":         {mon(Monitor, SubjectPatrol), Sight{}, "broken evidence_missing/page"},
-		"a patrol that reaches nothing":         {mon(Monitor, SubjectPatrol), Sight{Expected: 9, Tried: 9}, "broken blind/page"},
+		"a patrol that reaches nothing":         {mon(Monitor, SubjectPatrol), Sight{Expected: 9, Observed: 9, Tried: 9}, "broken blind/page"},
+		"a patrol in its first round":           {mon(Monitor, SubjectPatrol), Sight{Expected: 9, Observed: 3, Tried: 3, Reached: 3}, "unknown evidence_missing/none"},
+		"a patrol whose notices do not leave":   {mon(Monitor, SubjectPatrol), Sight{Expected: 9, Observed: 9, Backlog: 104}, "broken channel_failing/ticket"},
 		"a patrol that is late":                 {mon(Monitor, SubjectPatrol), Sight{Expected: 9, Observed: 9, Late: Seconds(time.Hour)}, "broken patrol_late/page"},
 		"the control is seen to be expired":     {mon(Monitor, SubjectControl), expired, "upheld"},
 		"the control looks healthy":             {mon(Monitor, SubjectControl), healthy(), "broken control_undetected/page"},

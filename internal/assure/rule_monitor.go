@@ -18,11 +18,23 @@ func patrolRule(b *bench, fact Fact) bool {
 			Summary: "The patrol watches nothing: no endpoint is declared.", Impact: "No expiry would be noticed.",
 			Action: "Check that the configuration in force is the one you mean."})
 	}
+	if s.Observed < s.Expected {
+		// Each of them has a finding of its own once it is late. Until then this is the first round.
+		b.add(Unknown, Finding{Reason: EvidenceMissing, Stage: StageNone, Cause: "evidence/round",
+			Summary: fmt.Sprintf("%d of %d endpoints have not been looked at yet, or not lately.", s.Expected-s.Observed, s.Expected),
+			Impact:  "Nothing is known of those.", Action: "Nothing, while the first round is under way."})
+	}
 	if s.Tried > 1 && s.Reached == 0 {
 		b.add(Broken, Finding{Reason: BlindReason, Stage: b.stageOf(true, BlindReason, "", StagePage), Cause: "blind",
 			Summary: fmt.Sprintf("None of the %d hosts that were looked at could be reached: notafter itself is cut off.", s.Tried),
 			Impact:  "Until it can see again, no expiry is noticed.",
 			Action:  "Mend the network or the resolver of the machine that runs notafter."})
+	}
+	if s.Backlog > 0 {
+		b.add(Broken, Finding{Reason: ChannelFailing, Stage: b.stageOf(true, ChannelFailing, "", StageTicket), Cause: "backlog",
+			Summary: fmt.Sprintf("%d notices wait beyond their time.", s.Backlog),
+			Impact:  "Somebody who should know does not know yet.",
+			Action:  "See which channel does not take what it is given, on the page of the watch, and mend it."})
 	}
 	if late := time.Duration(s.Late); late > b.Claim.MaxAge() {
 		b.add(Broken, Finding{Reason: PatrolLate, Stage: StagePage, Cause: "patrol",

@@ -23,8 +23,8 @@ func channelRule(b *bench, fact Fact) bool {
 		f.Action = "Nothing, if it passes: deliveries are tried again until they are taken. Else see what the service says."
 	} else {
 		f.Stage = StagePage
-		f.Summary = fmt.Sprintf("The channel %s refuses what it is given; trying again cannot help.", name)
-		f.Action = "Renew its credentials or address in the configuration and reload; then send a test through it."
+		f.Summary = fmt.Sprintf("The channel %s refuses what it is given.", name)
+		f.Action = "Renew its credentials or address in the configuration and reload. What it refused with 401, 403 or 404 is tried again every ten minutes."
 	}
 	b.add(Broken, f)
 	return true

@@ -93,21 +93,24 @@ func (v *view) failureVerdict(r Reason, g Sighting, reached bool) Verdict {
 }
 
 func (v *view) failure(r Reason, g Sighting, address string, reached bool) Finding {
-	where := g.Address
+	where := fmt.Sprintf("%s (%s)", v.host(), g.Address)
+	if g.Address == v.Claim.Subject || strings.HasPrefix(g.Address, v.host()+":") {
+		where = g.Address
+	}
 	if address == "" && len(v.all) > 1 {
 		where = fmt.Sprintf("all %d addresses of %s", len(v.all), v.host())
 	}
 	f := Finding{Reason: r, Basis: strings.TrimSpace(v.basis() + " " + sentence(clip(g.Detail, 200)))}
 	if r == Unreachable {
 		f.Cause = "reach/" + v.placeOf(g.Address)
-		f.Summary = fmt.Sprintf("%s could not be reached: %s.", upperFirst(where), failureText(g))
+		f.Summary = fmt.Sprintf("%s could not be reached: %s.", where, failureText(g))
 		f.Impact = v.lastKnown()
 		f.HurtsAt = v.ValidUntil
 		f.Action = "Check that the service listens, that the address is current, and that a firewall lets this machine through."
 		f.Stage = v.stageOf(true, r, address, v.deadline())
 		if g.Failure == NoRoute && reached {
 			f.Stage = StageNone
-			f.Summary = fmt.Sprintf("%s was not looked at: this machine has no route to it.", upperFirst(where))
+			f.Summary = fmt.Sprintf("%s was not looked at: this machine has no route to it.", where)
 			f.Action = "Run notafter from a machine that has that address family too, or leave it to another observer."
 		}
 		return f
@@ -115,7 +118,7 @@ func (v *view) failure(r Reason, g Sighting, address string, reached bool) Findi
 	f.Cause = "handshake/" + v.placeOf(g.Address)
 	f.Summary = fmt.Sprintf("No TLS handshake with %s: %s.", where, failureText(g))
 	f.Impact = "Clients that connect there are refused."
-	f.Action = handshakeAction(g)
+	f.Action = v.handshakeAction(g)
 	f.HurtsAt = v.since(r, address)
 	f.Stage = v.stageOf(true, r, address, StageOutage)
 	return f
@@ -175,7 +178,27 @@ func failureText(g Sighting) string {
 	}
 }
 
-func handshakeAction(g Sighting) string {
+// byHand is the command that shows a person what the probe saw.
+func (v *view) byHand(g Sighting) string {
+	cmd := "openssl s_client -connect " + g.Address
+	t, err := ParseTarget(v.Claim.Subject)
+	if err != nil {
+		return cmd
+	}
+	if !t.IsIP() {
+		cmd += " -servername " + t.Host
+	}
+	switch t.Scheme {
+	case "tls", "https":
+	case "h3":
+		return "curl --http3-only -v https://" + t.Host
+	default:
+		cmd += " -starttls " + t.Scheme
+	}
+	return cmd
+}
+
+func (v *view) handshakeAction(g Sighting) string {
 	switch g.Failure {
 	case NotTLS:
 		return "Check the port and the scheme: a service that upgrades needs its scheme, as in smtp://host:587."
@@ -184,8 +207,8 @@ func handshakeAction(g Sighting) string {
 	case Alert:
 		return "Read the server's log for the refused handshake: often there is no certificate for this server name."
 	case Panicked:
-		return "Report this to notafter with the output of: openssl s_client -connect HOST:PORT -showcerts"
+		return "Report this to notafter with the output of: " + v.byHand(g) + " -showcerts"
 	default:
-		return "Read the server's log, and try by hand: openssl s_client -connect HOST:PORT -servername NAME"
+		return "Read the server's log, and try by hand: " + v.byHand(g)
 	}
 }

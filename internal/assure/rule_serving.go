@@ -223,7 +223,11 @@ func (v *view) differs() {
 	var parts []string
 	for _, c := range firstN(order, 4) {
 		addresses := slices.Compact(slices.Sorted(slices.Values(leaves[c.Fingerprint])))
-		parts = append(parts, fmt.Sprintf("%s serve %s (valid until %s)", clip(strings.Join(firstN(addresses, 3), ", "), 120), clip(c.Fingerprint, 8), stamp(c.NotAfter)))
+		verb := "serves"
+		if len(addresses) > 1 {
+			verb = "serve"
+		}
+		parts = append(parts, fmt.Sprintf("%s %s %s (valid until %s)", clip(strings.Join(firstN(addresses, 3), ", "), 120), verb, clip(c.Fingerprint, 8), stamp(c.NotAfter)))
 	}
 	v.add(Broken, Finding{
 		Reason: ServedDiffers, Stage: v.stageOf(true, ServedDiffers, "", StageTicket), Cause: v.lag(),
@@ -236,6 +240,12 @@ func (v *view) differs() {
 
 // stale: what was issued must be what is served.
 func (v *view) stale() {
+	if v.IssuedProblem != "" {
+		v.add(Unknown, Finding{Reason: BlindReason, Stage: v.stageOf(true, BlindReason, "", StageTicket), Cause: "issued/" + v.Claim.Certificate,
+			Summary: fmt.Sprintf("Whether %s serves the newest certificate is not known: %s.", v.host(), clip(v.IssuedProblem, 200)),
+			Impact:  "A server that was not reloaded after a renewal goes unnoticed until its certificate is about to expire.",
+			Action:  "Make the file named under issued readable to notafter, or take the key out of the configuration."})
+	}
 	if v.Issued == nil {
 		return
 	}
@@ -246,7 +256,7 @@ func (v *view) stale() {
 		}
 		v.at(s.addresses, Broken, func(a string) Finding {
 			return Finding{Reason: ServedStale, Stage: v.stageOf(true, ServedStale, a, StageTicket), Cause: v.lag(), HurtsAt: s.leaf.NotAfter,
-				Summary: fmt.Sprintf("A newer certificate was issued at %s, but the one of %s is still served.", stamp(v.Issued.NotBefore), stamp(s.leaf.NotBefore)),
+				Summary: fmt.Sprintf("%s still serves the certificate of %s although a newer one was issued at %s.", v.host(), stamp(s.leaf.NotBefore), stamp(v.Issued.NotBefore)),
 				Impact:  fmt.Sprintf("Nobody yet. Every client of it is refused from %s on, although renewal looks fine.", stamp(s.leaf.NotAfter)),
 				Action:  "Install the new certificate there and reload the server."}
 		})

@@ -28,7 +28,7 @@ func (v *view) trust(s *shown) (refused bool) {
 				"Every client that was not told to trust this very certificate refuses it.",
 				"Install the certificate that the authority issued; a server often falls back to a self-signed one when its files are missing.")
 		case len(s.Completed) > 0:
-			say(ChainIncomplete, StageOutage, "incomplete/"+issuer, fmt.Sprintf("The server does not send the intermediate certificate %q.", issuer),
+			say(ChainIncomplete, StageOutage, "incomplete/"+issuer, fmt.Sprintf("%s does not send the intermediate certificate %q.", v.host(), issuer),
 				"Clients that do not fetch missing intermediates (Go, curl, Java, most programs) refuse it; browsers may hide the fault.",
 				"Serve the full chain (fullchain.pem rather than cert.pem), then reload the server.")
 		case s.PathError != "":
@@ -48,6 +48,11 @@ func (v *view) trust(s *shown) (refused bool) {
 		say(NameMismatch, StageOutage, "name/"+s.leaf.Fingerprint, fmt.Sprintf("The certificate is for %s and not for %s.", clip(strings.Join(firstN(s.leaf.Names, 4), ", "), 160), v.host()),
 			"Every client that connects by this name refuses it.",
 			"Serve the certificate that holds this name, or add the name to it; often the server falls back to its default certificate for a name it does not know.")
+	}
+	if missing := uncovered(v.Names, s.leaf.Names); s.NameMatches && s.standard && len(missing) > 0 {
+		say(NamesMissing, StageTicket, "names/"+v.Claim.Certificate, fmt.Sprintf("The certificate served for %s does not hold %s, which were declared for it.", v.host(), clip(strings.Join(firstN(missing, 4), ", "), 160)),
+			"Clients that use those names are refused wherever this certificate is what they get.",
+			"Have the certificate issued with all of its names, or mend the declaration.")
 	}
 	if !s.ServerAuth {
 		say(WrongPurpose, StageOutage, "purpose/"+s.leaf.Fingerprint, fmt.Sprintf("The certificate for %s may not be used by a TLS server (its extended key usage does not allow it).", name),
@@ -122,6 +127,23 @@ func viaText(via string) string {
 	default:
 		return "OCSP responder"
 	}
+}
+
+// uncovered lists the declared names that none of the certificate's names stands for. A wildcard stands for exactly one
+// label (RFC 9525 section 6.3).
+func uncovered(declared, held []string) (out []string) {
+	has := map[string]bool{}
+	for _, h := range held {
+		has[strings.ToLower(strings.TrimSuffix(h, "."))] = true
+	}
+	for _, d := range declared {
+		name := strings.ToLower(strings.TrimSuffix(d, "."))
+		_, parent, _ := strings.Cut(name, ".")
+		if !has[name] && !(parent != "" && has["*."+parent]) {
+			out = append(out, clip(d, 80))
+		}
+	}
+	return out
 }
 
 func hostOf(raw string) string {

@@ -1,8 +1,10 @@
 package patrol
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -17,8 +19,14 @@ type Monitor struct {
 	// Beat tells the outside party; Withhold tells it that something is wrong, where it can be told. Nil without one.
 	Beat     func(ctx context.Context, s assure.Sight) assure.Heard
 	Withhold func(ctx context.Context, why string) assure.Heard
+	// Grace is how long after the start the first round may take before its being unfinished withholds a heartbeat
+	// (default 15 min). Until then there is nothing to tell.
+	Grace time.Duration
 	// Slack is how long a notice may wait beyond its time before it counts as backlog (default 2 min).
 	Slack time.Duration
+
+	started atomic.Int64 // Unix microseconds of the first look; 0 before
+	rounded atomic.Bool  // a round was finished since the start
 }
 
 // Look returns the fact for a monitor claim, by its subject.
@@ -59,7 +67,15 @@ func (m *Monitor) heartbeat(ctx context.Context) assure.Fact {
 	if m.Beat == nil {
 		return nil
 	}
+	now := m.Patrol.Now()
+	m.started.CompareAndSwap(0, now.UnixMicro())
 	s, err := m.coverage(ctx)
+	if err == nil && s.Expected > 0 && s.Observed >= s.Expected {
+		m.rounded.Store(true)
+	}
+	if grace := cmp.Or(m.Grace, 15*time.Minute); err == nil && s.Expected > 0 && !m.rounded.Load() && now.Sub(time.UnixMicro(m.started.Load())) < grace {
+		return nil
+	}
 	why := ""
 	switch {
 	case err != nil:

@@ -39,9 +39,10 @@ type Options struct {
 	Checks map[assure.Link]Check
 	// Setting gives the policy and the routes in force; Now and Blind are filled in by the patrol.
 	Setting func() assure.Setting
-	// Issued returns the newest certificate known to have been issued for a declared one; nil when that is not known. It
-	// is called while judging and must not block. May be nil.
-	Issued func(certificate string) *assure.Cert
+	// Promised returns what is known of a declared certificate from elsewhere than looking: the names it must hold, and
+	// the newest one known to have been issued, or why that is not known although it should be. It is called while judging
+	// and must not block. May be nil.
+	Promised func(certificate string) (names []string, issued *assure.Cert, problem string)
 	// Enqueue hands leased shards to whatever runs [Patrol.Shard].
 	Enqueue func(ctx context.Context, shards []int) error
 	Now     func() time.Time
@@ -331,8 +332,8 @@ func (p *Patrol) commit(ctx context.Context, looks []assure.Look, ids []assure.C
 		judgements := make([]assure.Judgement, len(cases))
 		judged := make([]assure.Judged, len(cases))
 		for i, c := range cases {
-			if p.Issued != nil && c.Claim.Certificate != "" {
-				c.Issued = p.Issued(c.Claim.Certificate)
+			if p.Promised != nil && c.Claim.Certificate != "" {
+				c.Names, c.Issued, c.IssuedProblem = p.Promised(c.Claim.Certificate)
 			}
 			judgements[i] = assure.Judge(c, s)
 			judged[i] = assure.Judged{Judgement: judgements[i]}
@@ -403,6 +404,8 @@ func next(c assure.Case, j assure.Judgement, s assure.Setting) time.Time {
 		wait = every/2 + spread(c.Claim.ID, every/2)
 	}
 	switch {
+	case c.Claim.Link == assure.Monitor && j.Verdict == assure.Unknown:
+		wait = min(wait, 5*time.Second) // the first round is under way
 	case doubtful(j):
 		wait = min(wait, max(s.Policy.Confirm/2, 2*time.Second))
 	case j.Verdict != assure.Upheld:

@@ -121,16 +121,14 @@ func (t *Tx) change(ctx context.Context, c assure.Changes) error {
 	}
 	var jobs []deliverArgs
 	for _, n := range c.Notices {
-		ids, err := putNotice(ctx, t.q, n)
+		made, err := putNotice(ctx, t.q, n)
 		if err != nil {
 			return err
 		}
 		if len(n.Channels) == 0 {
 			t.db.log.Warn("a notice has no channel: nobody will be told", "notice", n.ID, "incident", string(n.Incident), "route", n.Route)
 		}
-		for _, id := range ids {
-			jobs = append(jobs, deliverArgs{Delivery: id, Turn: turn(micro(n.At))})
-		}
+		jobs = append(jobs, made...)
 	}
 	_, err := t.db.enqueue(ctx, t.tx, jobs)
 	return err
@@ -159,7 +157,7 @@ func putEvent(ctx context.Context, q querier, e assure.Event) error {
 }
 
 // putNotice inserts a notice with its deliveries and returns these; none when the notice exists.
-func putNotice(ctx context.Context, q querier, n assure.Notice) ([]int64, error) {
+func putNotice(ctx context.Context, q querier, n assure.Notice) ([]deliverArgs, error) {
 	channels, err := json.Marshal(n.Channels)
 	if err != nil {
 		return nil, fmt.Errorf("encode notice %s: %w", n.ID, err)
@@ -172,12 +170,12 @@ func putNotice(ctx context.Context, q querier, n assure.Notice) ([]int64, error)
 	if fresh, err := res.RowsAffected(); err != nil || fresh == 0 {
 		return nil, err
 	}
-	var ids []int64
+	var made []deliverArgs
 	for _, channel := range n.Channels {
 		err := q.each(ctx, func(s scanner) error {
-			var id int64
-			err := s.Scan(&id)
-			ids = append(ids, id)
+			a := deliverArgs{Channel: channel, Turn: turn(micro(n.At))}
+			err := s.Scan(&a.Delivery)
+			made = append(made, a)
 			return err
 		}, `INSERT INTO delivery (notice, incident, channel, state, attempt, due_at, next_at) VALUES ($1, $2, $3, 'pending', 0, $4, $4) ON CONFLICT (notice, channel) DO NOTHING RETURNING id`,
 			n.ID, string(n.Incident), channel, micro(n.At))
@@ -185,5 +183,5 @@ func putNotice(ctx context.Context, q querier, n assure.Notice) ([]int64, error)
 			return nil, fmt.Errorf("write a delivery of notice %s: %w", n.ID, err)
 		}
 	}
-	return ids, nil
+	return made, nil
 }

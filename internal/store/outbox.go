@@ -170,7 +170,10 @@ func (db *DB) Record(ctx context.Context, r assure.Receipt, state assure.Deliver
 
 // wake makes a job for the next delivery that was waiting behind one that is over.
 func (db *DB) wake(ctx context.Context, q querier, incident, channel string, now int64) error {
-	jobs, err := all(ctx, q, func(s scanner) (a deliverArgs, err error) { return a, s.Scan(&a.Delivery, &a.Attempt) },
+	jobs, err := all(ctx, q, func(s scanner) (a deliverArgs, err error) {
+		a.Channel, a.Turn = channel, turn(now)
+		return a, s.Scan(&a.Delivery, &a.Attempt)
+	},
 		`SELECT id, attempt FROM delivery WHERE incident = $1 AND channel = $2 AND state = 'pending' AND next_at <= $3 ORDER BY id LIMIT 1`, incident, channel, now)
 	if err != nil {
 		return err

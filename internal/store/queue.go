@@ -37,9 +37,10 @@ const (
 // one. A job can die with its process before the attempt is counted; River would rescue it after a minute or more, so
 // Sweep makes another one in the next turn. One too many does no harm: Take gives a delivery to one of them.
 type deliverArgs struct {
-	Delivery int64 `json:"delivery"`
-	Attempt  int   `json:"attempt"`
-	Turn     int64 `json:"turn"`
+	Delivery int64  `json:"delivery"`
+	Attempt  int    `json:"attempt"`
+	Turn     int64  `json:"turn"`
+	Channel  string `json:"channel"`
 }
 
 // turnLength is how long a dead job can stand in the way of a delivery.
@@ -119,10 +120,10 @@ func (db *DB) EnqueueShards(ctx context.Context, shards []int) error {
 // Sweep makes a job for every delivery that can be made at now and has none waiting or running, and returns how many.
 // Deliveries whose lease ran out, because their process died, are among them.
 func (db *DB) Sweep(ctx context.Context, now time.Time) (int, error) {
-	jobs, err := all(ctx, db.reader(), func(s scanner) (a deliverArgs, err error) { return a, s.Scan(&a.Delivery, &a.Attempt) },
-		`SELECT d.id, d.attempt FROM delivery d WHERE d.state = 'pending' AND d.next_at <= $1 AND (d.lease_owner = '' OR d.lease_until <= $1)
+	jobs, err := all(ctx, db.reader(), func(s scanner) (a deliverArgs, err error) { return a, s.Scan(&a.Delivery, &a.Attempt, &a.Channel) },
+		`SELECT d.id, d.attempt, d.channel FROM delivery d JOIN notice n ON n.id = d.notice WHERE d.state = 'pending' AND d.next_at <= $1 AND (d.lease_owner = '' OR d.lease_until <= $1)
 		AND (d.incident = '' OR NOT EXISTS (SELECT 1 FROM delivery e WHERE e.incident = d.incident AND e.channel = d.channel AND e.id < d.id AND e.state = 'pending'))
-		ORDER BY d.next_at, d.id LIMIT $2`, micro(now), sweepMost)
+		ORDER BY n.stage DESC, d.attempt, d.next_at, d.id LIMIT $2`, micro(now), sweepMost)
 	if err != nil {
 		return 0, db.wrap(err, "find due deliveries")
 	}
@@ -138,17 +139,19 @@ type Work struct {
 	Shard func(ctx context.Context, shard int) error
 	// Deliver makes one attempt of a delivery. Its context ends after 20 seconds.
 	Deliver func(ctx context.Context, id int64) error
-	// Workers is how many jobs of each kind run at the same time (4).
+	// Workers is how many jobs of each kind run at the same time (4); of deliveries, an eighth of them and at least one
+	// through the same channel.
 	Workers int
 }
 
 type deliverWorker struct {
 	river.WorkerDefaults[deliverArgs]
-	do func(context.Context, int64) error
+	do    func(context.Context, int64) error
+	lanes *lanes
 }
 
 func (w *deliverWorker) Work(ctx context.Context, j *river.Job[deliverArgs]) error {
-	return w.do(ctx, j.Args.Delivery)
+	return w.lanes.run(ctx, j.Args.Channel, j.Args.Delivery, w.do)
 }
 func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return deliverTimeout }
 
@@ -175,7 +178,7 @@ func (db *DB) Run(ctx context.Context, w Work) error {
 	workers := river.NewWorkers()
 	queues := map[string]river.QueueConfig{}
 	if w.Deliver != nil {
-		river.AddWorker(workers, &deliverWorker{do: w.Deliver})
+		river.AddWorker(workers, &deliverWorker{do: w.Deliver, lanes: newLanes(max(1, w.Workers/8))})
 		queues[deliverQueue] = river.QueueConfig{MaxWorkers: w.Workers}
 	}
 	if w.Shard != nil {

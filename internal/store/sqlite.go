@@ -113,7 +113,7 @@ func explainSQLite(err error, path string) error {
 	case sqlite3.SQLITE_CORRUPT:
 		hint = path + " is damaged. Stop notafter, keep a copy, and restore a backup or rescue it with \"sqlite3 " + path + " .recover\""
 	case sqlite3.SQLITE_IOERR:
-		hint = "the disk that holds " + path + " reports errors. Look at the system's log"
+		hint = "the disk that holds " + path + " is full or reports errors. Look at df and at the system's log"
 	default:
 		return err
 	}

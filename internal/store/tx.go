@@ -232,7 +232,7 @@ func (t *Tx) Docket(ctx context.Context, causes []string, ids []assure.ClaimID) 
 }
 
 func (t *Tx) docket(ctx context.Context, causes []string, ids []assure.ClaimID) (assure.Docket, error) {
-	d := assure.Docket{Elsewhere: map[assure.IncidentID]int{}}
+	d := assure.Docket{Elsewhere: map[assure.IncidentID]int{}, ElsewhereStage: map[assure.IncidentID]assure.Stage{}}
 	found := map[string]bool{}
 	add := func(s scanner) error {
 		var id string
@@ -282,13 +282,17 @@ func (t *Tx) docket(ctx context.Context, causes []string, ids []assure.ClaimID) 
 	if err != nil {
 		return d, err
 	}
-	mine := map[assure.IncidentID]int{}
+	type level struct {
+		incident assure.IncidentID
+		stage    assure.Stage
+	}
+	mine := map[level]int{}
 	err = chunks(claims, func(part []string) error {
 		return t.q.each(ctx, func(s scanner) error {
 			touch, err := scanTouch(s)
 			if err == nil && open[touch.Incident] {
 				d.Touches = append(d.Touches, touch)
-				mine[touch.Incident]++
+				mine[level{touch.Incident, touch.Finding.Stage}]++
 			}
 			return err
 		}, `SELECT `+touchColumns+` FROM touch WHERE gone = 0 AND claim IN `+marks(1, len(part))+` ORDER BY claim, incident`, anys(part)...)
@@ -297,11 +301,19 @@ func (t *Tx) docket(ctx context.Context, causes []string, ids []assure.ClaimID) 
 		return d, err
 	}
 	for _, i := range d.Incidents {
-		var n int
-		if err := t.q.row(ctx, `SELECT count(*) FROM touch WHERE incident = $1 AND gone = 0`, string(i.ID)).Scan(&n); err != nil {
+		if err := t.q.each(ctx, func(s scanner) error {
+			var stage, n int
+			if err := s.Scan(&stage, &n); err != nil {
+				return err
+			}
+			if n -= mine[level{i.ID, assure.Stage(stage)}]; n > 0 {
+				d.Elsewhere[i.ID] += n
+				d.ElsewhereStage[i.ID] = max(d.ElsewhereStage[i.ID], assure.Stage(stage))
+			}
+			return nil
+		}, `SELECT stage, count(*) FROM touch WHERE incident = $1 AND gone = 0 GROUP BY stage`, string(i.ID)); err != nil {
 			return d, err
 		}
-		d.Elsewhere[i.ID] = n - mine[i.ID]
 	}
 	return d, nil
 }
