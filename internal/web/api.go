@@ -126,7 +126,7 @@ func operations() []operation {
 		{"GET", "/api/v1/certificates/{name}/history", "List what was served where and when"},
 		{"GET", "/api/v1/incidents", "List incidents, newest first"},
 		{"GET", "/api/v1/incidents/{id}", "Show one incident with notices and receipts"},
-		{"POST", "/api/v1/incidents/{id}/acknowledge", "Take an incident's present stage"},
+		{"POST", "/api/v1/incidents/{id}/acknowledge", "Acknowledge an incident's present stage"},
 		{"GET", "/api/v1/claims", "List the claims about the watch itself"},
 		{"GET", "/api/v1/totals", "Show the figures behind the metrics"},
 		{"GET", "/api/v1/health", "Show whether notafter is well"},

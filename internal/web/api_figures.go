@@ -117,6 +117,10 @@ func (s *Server) registerWrites(api huma.API) {
 				Who string `json:"who,omitempty" maxLength:"80" example:"Ana" doc:"Needed where nobody signs in. With a token it is added to the token's name."`
 			} `required:"false"`
 		}) (*body[incidentDoc], error) {
+			id := assure.IncidentID(in.ID)
+			if _, err := s.opts.Reader.Incident(ctx, id, 1); err != nil {
+				return nil, s.apiError("acknowledge an incident", err)
+			}
 			who, given := caller(ctx), ""
 			if in.Body != nil && in.Body.Who != "" {
 				name, problem := givenName(in.Body.Who)
@@ -133,7 +137,7 @@ func (s *Server) registerWrites(api huma.API) {
 			case given != "":
 				who = given + " (" + who + ")"
 			}
-			i, err := s.opts.Changer.Acknowledge(ctx, assure.IncidentID(in.ID), who, s.now().UTC())
+			i, err := s.opts.Changer.Acknowledge(ctx, id, who, s.now().UTC())
 			if err != nil {
 				return nil, s.apiError("acknowledge an incident", err)
 			}

@@ -135,10 +135,14 @@ func (s *Server) registerReads(api huma.API) {
 		})
 	huma.Register(api, describe("GET", "/api/v1/incidents", "list-incidents", "Newest first. Open includes acknowledged ones."),
 		func(ctx context.Context, in *struct {
-			State string `query:"state" enum:"open,acknowledged,resolved" doc:"Left out: any"`
+			State string `query:"state" enum:"open,acknowledged,resolved,all" default:"all" doc:"Open includes acknowledged ones"`
 			PageOf
 		}) (*body[incidentsDoc], error) {
-			list, total, err := read.Incidents(ctx, assure.IncidentQuery{State: assure.IncidentState(in.State), Limit: in.Limit, Offset: in.Offset})
+			state := assure.IncidentState(in.State)
+			if in.State == "all" {
+				state = ""
+			}
+			list, total, err := read.Incidents(ctx, assure.IncidentQuery{State: state, Limit: in.Limit, Offset: in.Offset})
 			if err != nil {
 				return nil, s.apiError("list incidents", err)
 			}

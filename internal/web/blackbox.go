@@ -1,10 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +32,8 @@ func (s *Server) look(ctx context.Context, target, module string) (assure.Served
 }
 
 // probe answers as blackbox_exporter's /probe does, so that an existing scrape job can point here. Unlike there, the
-// dates stay when verification fails: probe_success is then 0 and the rest says why.
+// dates stay when verification fails: probe_success is then 0 and the rest says why. With debug=true it answers in plain
+// text for people, as blackbox_exporter does: what was seen and found, then the metrics.
 func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	target, module := r.FormValue("target"), r.FormValue("module")
 	t, err := assure.ParseTarget(target)
@@ -47,9 +50,71 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	p := probed{served, j, took}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(probed{served, j, took})
-	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	reg.MustRegister(p)
+	metrics := promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+	if r.FormValue("debug") != "true" {
+		metrics.ServeHTTP(w, r)
+		return
+	}
+	plain := r.Clone(ctx)
+	plain.Header = http.Header{} // the text format, not compressed
+	text := written{head: http.Header{}}
+	metrics.ServeHTTP(&text, plain)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "Logs for the probe:\n%s\n\nMetrics that would have been returned:\n%s", p.log(t.String()), text.body.String())
+}
+
+// written keeps an answer instead of sending it.
+type written struct {
+	head http.Header
+	body bytes.Buffer
+}
+
+func (w *written) Header() http.Header         { return w.head }
+func (w *written) Write(b []byte) (int, error) { return w.body.Write(b) }
+func (w *written) WriteHeader(int)             {}
+
+// log says line by line what was seen at each address and what is wrong with it.
+func (p probed) log(target string) string {
+	var b strings.Builder
+	line := func(format string, args ...any) {
+		text := strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return ' '
+			}
+			return r
+		}, strings.ToValidUTF8(fmt.Sprintf(format, args...), "\ufffd"))
+		b.WriteString(text + "\n")
+	}
+	line("target %s: %s after %s", target, verdictDoc(p.j.Verdict), p.took.Round(time.Millisecond))
+	if words := dnsWords(p.served.DNS); words != "" {
+		line("DNS: %s", words)
+	}
+	for _, g := range p.served.Sightings {
+		seen := "no certificate"
+		if g.Chain >= 0 && g.Chain < len(p.served.Chains) {
+			c := p.served.Chains[g.Chain]
+			if leaf, ok := leafOfChain(p.served, c); ok {
+				seen = fmt.Sprintf("TLS %s, leaf %s, valid until %s", g.TLS, leaf.Fingerprint, chainEnd(p.served, c).UTC().Format(time.RFC3339))
+			}
+		}
+		if g.Failure != assure.OK {
+			seen += ": " + failureWords(g)
+		}
+		line("%s: %s", g.Address, seen)
+	}
+	for _, f := range p.j.Findings {
+		line("%s %s %s", f.Severity, f.Reason, strings.TrimSpace(f.Address+" "+f.Summary))
+		if f.Action != "" {
+			line("  do next: %s", f.Action)
+		}
+	}
+	if len(p.j.Findings) == 0 {
+		line("nothing is wrong with it")
+	}
+	return b.String()
 }
 
 // probeTime is what Prometheus allows, less half a second for the way back.
@@ -114,6 +179,18 @@ func (p probed) Collect(ch chan<- prometheus.Metric) {
 		gauge("probe_ssl_last_chain_expiry_timestamp_seconds", "Returns last SSL chain expiry in timestamp: when the longest lasting valid chain ends, or the leaf where there is none.", float64(chainEnds.Unix()))
 		gauge("probe_ssl_last_chain_info", "Contains SSL leaf certificate information.", 1, "fingerprint_sha256", leaf.Fingerprint,
 			"subject", leaf.Subject, "issuer", leaf.Issuer, "subjectalternative", strings.Join(dnsNames(leaf.Names), ","), "serialnumber", leaf.Serial)
+	}
+	type kind struct{ reason, severity string }
+	found := map[kind]bool{}
+	for _, f := range p.j.Findings {
+		k := kind{string(f.Reason), string(f.Severity)}
+		if !slices.Contains(assure.Reasons(), f.Reason) {
+			k.reason = "other" // bounded, whatever another version may find
+		}
+		if !found[k] {
+			found[k] = true
+			gauge("notafter_probe_finding", "What is wrong with the endpoint; absent when nothing is.", 1, "reason", k.reason, "severity", k.severity)
+		}
 	}
 	if version != "" {
 		gauge("probe_tls_version_info", "Returns the TLS version used, or NaN when unknown.", 1, "version", "TLS "+version)

@@ -168,7 +168,7 @@ func TestPagesInBrowser(t *testing.T) {
 		{"look", open.URL + "/look"}, {"api", open.URL + "/api"}, {"audit", open.URL + "/audit"}, {"missing", open.URL + "/nowhere"},
 		{"sign-in", locked.URL + "/sign-in"},
 	}
-	looks := []appearance{{"light", 1280, 900, false}, {"dark", 1280, 900, true}, {"narrow", 320, 640, false}}
+	looks := []appearance{{"light", 1280, 900, false}, {"dark", 1280, 900, true}, {"narrow", 320, 640, false}, {"phone", 390, 844, true}}
 	ctx := browser(t, chromium)
 	for _, p := range pages {
 		examine(t, ctx, axe, p.url, p.name, looks)
@@ -228,7 +228,7 @@ func TestLive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	do(t, ctx, "wait for the news", chromedp.Poll[chromedp.Void](`document.body.textContent.includes("taken by Cleo")`))
+	do(t, ctx, "wait for the news", chromedp.Poll[chromedp.Void](`document.body.textContent.includes("acknowledged by Cleo")`))
 	focused := ask(t, ctx, "focus", chromedp.Evaluate[string](`document.activeElement.id`))
 	written := ask(t, ctx, "field", chromedp.Value(chromedp.CSS("#f-q")))
 	if focused != "f-q" || written != "half a wo" {

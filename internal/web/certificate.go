@@ -26,6 +26,7 @@ type certificatePage struct {
 	Pager     pager
 	Incidents []assure.Incident
 	History   historyView
+	Quiet     bool // most links have nothing claimed about them, so that the chain says little
 }
 
 // findingView is one finding, with every endpoint it was seen at.
@@ -48,7 +49,7 @@ func (s *Server) certificate(v *visit) error {
 	if err != nil {
 		return fmt.Errorf("read the history of %q: %w", name, err)
 	}
-	p := certificatePage{page: v.page(c.Row.Certificate, "overview"), Row: newRowView(c.Row, v.now), Incidents: c.Open,
+	p := certificatePage{page: v.page(c.Row.Certificate, "overview"), Row: newRowView(c.Row, certificateLinks(), v.now), Quiet: len(c.Row.Links) < 3, Incidents: c.Open,
 		History: newHistory(runs, v.now), Pager: newPager(v.r, n, claimsShown, len(c.Claims), c.Total, false)}
 	p.Findings = groupFindings(c.Claims)
 	for _, cv := range c.Claims {
@@ -141,6 +142,8 @@ type monitorPage struct {
 	Watch  []endpointView // monitor claims
 	People []endpointView
 	Found  []findingView
+	// NoHeartbeat: nobody outside is to hear that notafter is alive.
+	NoHeartbeat bool
 }
 
 func (s *Server) monitor(v *visit) error {
@@ -148,7 +151,7 @@ func (s *Server) monitor(v *visit) error {
 	if err != nil {
 		return fmt.Errorf("read the claims of the watch: %w", err)
 	}
-	p := monitorPage{page: v.page("The watch", "monitor"), Found: groupFindings(claims)}
+	p := monitorPage{page: v.page("The watch", "monitor"), Found: groupFindings(claims), NoHeartbeat: !hasHeartbeat(claims)}
 	for _, c := range claims {
 		e := endpointView{ClaimView: c}
 		if c.Evidence != nil {

@@ -44,7 +44,7 @@ func TestPages(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"/", 200, []string{"Clients are being refused.", "shop.example.com", "serving: broken", "issuance: nothing claimed", "Patrol", "2 of 3 well"}},
+		{"/", 200, []string{"Clients are being refused.", "shop.example.com", "serving: broken", "Patrol", "2 of 3 well", "certificates refused now.", "certificates broken in all."}},
 		{"/?verdict=unknown", 200, []string{"metrics.example.com", "legacy-erp"}},
 		{"/?q=HOSTED", 200, []string{"hosted-eu", "hosted-us", ">Clear<"}},
 		{"/?verdict=x&link=y&severity=z&page=-4&order=w", 200, []string{"hosted-eu"}},
@@ -53,9 +53,9 @@ func TestPages(t *testing.T) {
 		{"/certificates/legacy-erp", 200, []string{"Connection refused at connect", "no certificate"}},
 		{"/certificates/metrics.example.com", 200, []string{"Nobody has looked yet.", "Not seen yet"}},
 		{"/certificates/nothing", 404, []string{"Not found"}},
-		{"/incidents", 200, []string{"nobody has taken it", "taken by Ana"}},
+		{"/incidents", 200, []string{"not acknowledged", "acknowledged by Ana"}},
 		{"/incidents?state=resolved", 200, []string{"None on record."}},
-		{"/incidents/" + id, 200, []string{"Acknowledge the stage", "Your name", "pagerduty", "accepted", "temporary", "What happened"}},
+		{"/incidents/" + id, 200, []string{">Acknowledge<", "Your name", "pagerduty", "accepted", "temporary", "What happened"}},
 		{"/incidents/none", 404, []string{"Not found"}},
 		{"/monitor", 200, []string{"77 of 77 endpoints with fresh evidence", "The last delivery was denied", "channel_failing"}},
 		{"/look", 200, []string{"Look now"}}, {"/api", 200, []string{"/api/v1/check"}}, {"/audit", 200, []string{"Audit log"}},
@@ -70,6 +70,12 @@ func TestPages(t *testing.T) {
 				t.Errorf("%s does not say %q", x.path, text)
 			}
 		}
+	}
+	if body := fetch(s, "GET", "/", "", nil).Body.String(); strings.Contains(body, "issuance") {
+		t.Error("the overview has a column for a link that nothing is claimed about anywhere")
+	}
+	if body := fetch(s, "GET", "/certificates/hosted-eu", "", nil).Body.String(); !strings.Contains(body, "issuance") {
+		t.Error("the page of a certificate does not show the whole chain")
 	}
 	if body := fetch(newServer(t, quietWorld(), nil), "GET", "/", "", nil).Body.String(); !strings.Contains(body, "Every certificate holds.") || strings.Contains(body, "Open incidents") {
 		t.Error("a quiet world does not look quiet")
@@ -194,11 +200,17 @@ func TestAcknowledgeInTheOpen(t *testing.T) {
 	if got := post("csrf=" + token + "&who=Bo"); got != 303 {
 		t.Fatalf("it gives %d", got)
 	}
-	if body := fetch(s, "GET", "/incidents/"+id, "", nil).Body.String(); !strings.Contains(body, "<strong>Bo</strong> took the stage") || strings.Contains(body, `id="ack"`) {
+	if body := fetch(s, "GET", "/incidents/"+id, "", nil).Body.String(); !strings.Contains(body, "Acknowledged by <strong>Bo</strong>") || strings.Contains(body, `id="ack"`) {
 		t.Error("the page does not show who took it, or still asks")
 	}
 	if r := fetch(s, "POST", "/api/v1/incidents/"+id+"/acknowledge", "", nil); r.Code != 422 {
 		t.Errorf("the API takes an acknowledgement by nobody: %d", r.Code)
+	}
+	if r := fetch(s, "POST", "/api/v1/incidents/none/acknowledge", "", nil); r.Code != 404 {
+		t.Errorf("an unknown incident acknowledged by nobody gives %d", r.Code)
+	}
+	if r := fetch(s, "GET", "/api/v1/incidents?state=all", "", nil); r.Code != 200 || !strings.Contains(r.Body.String(), id) {
+		t.Errorf("incidents of all states give %d", r.Code)
 	}
 	if r := fetch(s, "POST", "/api/v1/incidents/none/acknowledge", `{"who":"Bo"}`, map[string]string{"Content-Type": "application/json"}); r.Code != 404 || r.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("an unknown incident gives %d %s", r.Code, r.Header().Get("Content-Type"))
@@ -273,7 +285,7 @@ func TestProbeLikeBlackbox(t *testing.T) {
 		"good.example":        {"probe_success 1", "probe_ssl_earliest_cert_expiry " + num(good), "probe_ssl_last_chain_expiry_timestamp_seconds " + num(good), `probe_tls_version_info{version="TLS 1.3"} 1`, "probe_duration_seconds "},
 		"expired.example":     {"probe_success 0", "probe_ssl_earliest_cert_expiry " + num(gone), "probe_ssl_last_chain_expiry_timestamp_seconds " + num(gone), `subjectalternative="expired.example,www.expired.example"`},
 		"incomplete.example":  {"probe_success 0", "probe_ssl_earliest_cert_expiry " + num(good), "probe_ssl_last_chain_info{fingerprint_sha256="},
-		"unreachable.example": {"probe_success 0"},
+		"unreachable.example": {"probe_success 0", `notafter_probe_finding{reason="`},
 	} {
 		body := fetch(s, "GET", "/probe?target="+target, "", nil).Body.String()
 		for _, x := range want {

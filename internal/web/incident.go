@@ -93,6 +93,9 @@ const maxName = 80
 func (s *Server) acknowledge(v *visit) error {
 	who, id := v.who.name, assure.IncidentID(v.r.PathValue("id"))
 	if !s.auth.on() {
+		if _, err := s.opts.Reader.Incident(v.r.Context(), id, 1); err != nil {
+			return fmt.Errorf("read incident %q: %w", id, err)
+		}
 		name, problem := givenName(v.r.PostFormValue("who"))
 		if problem != "" {
 			return httpError{http.StatusUnprocessableEntity, problem + " Go back, correct it and send the form again."}

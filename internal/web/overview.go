@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -28,6 +29,7 @@ type overviewPage struct {
 	Watch      []watchItem
 	Pager      pager
 	Filtered   bool
+	Refusing   string // how many certificates clients refuse now, in words; empty when none
 	Ticks      []tick
 	Severities []string
 }
@@ -77,23 +79,63 @@ func (s *Server) overview(v *visit) error {
 	if err != nil {
 		return fmt.Errorf("read totals: %w", err)
 	}
-	p := overviewPage{page: v.page("Certificates", "overview"), Query: q, Counts: rows, Links: certificateLinks(), Incident: open,
+	p := overviewPage{page: v.page("Certificates", "overview"), Query: q, Counts: rows, Links: claimedLinks(totals), Incident: open,
 		More: total - len(open), Watch: watchItems(claims), Soonest: totals.Soonest, Ticks: ticks(), Severities: []string{string(assure.Page), string(assure.Ticket), string(assure.Info)},
 		Pager: newPager(v.r, n, rowsShown, len(rows.Rows), rows.Total, false)}
 	slices.SortStableFunc(p.Incident, func(a, b assure.Incident) int { return int(b.Stage) - int(a.Stage) })
 	p.Filtered = q.Search != "" || q.Verdict != "" || q.Link != "" || q.Severity != ""
 	p.Sentence = sentence(v.mood, rows)
+	if v.mood == outage {
+		if p.Refusing, err = s.refusing(ctx, v.now); err != nil {
+			return err
+		}
+	}
 	p.Tabs = tabs(v.r, q, rows)
 	for _, r := range rows.Rows {
-		p.Rows = append(p.Rows, newRowView(r, v.now))
+		p.Rows = append(p.Rows, newRowView(r, p.Links, v.now))
 	}
 	p.Counts.Rows = nil
 	return s.render(v.w, v.r, http.StatusOK, "overview", p)
 }
 
-func newRowView(r assure.Row, now time.Time) rowView {
+// claimedLinks are the links of certificates that something is claimed about anywhere in the installation. A column in
+// which nothing can ever stand tells nobody anything.
+func claimedLinks(t assure.Totals) []assure.Link {
+	return slices.DeleteFunc(certificateLinks(), func(l assure.Link) bool {
+		n := 0
+		for _, of := range t.Claims[l] {
+			n += of
+		}
+		return n == 0
+	})
+}
+
+// refusing says how many certificates have clients that refuse them at this moment. Every refusal is a page, so those of
+// that severity are looked through, as many as one reading gives.
+func (s *Server) refusing(ctx context.Context, now time.Time) (string, error) {
+	const most = 500
+	rows, err := s.opts.Reader.Rows(ctx, assure.RowQuery{Verdict: assure.Broken, Severity: assure.Page, Order: assure.ByRunway, Limit: most})
+	if err != nil {
+		return "", fmt.Errorf("count the refused certificates: %w", err)
+	}
+	n := 0
+	for _, r := range rows.Rows {
+		if !r.ValidUntil.IsZero() && !r.ValidUntil.After(now) {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return "", nil
+	case n < len(rows.Rows) || rows.Total <= len(rows.Rows):
+		return plural(n, "certificate") + " refused now.", nil
+	}
+	return "At least " + plural(n, "certificate") + " refused now.", nil
+}
+
+func newRowView(r assure.Row, links []assure.Link, now time.Time) rowView {
 	w := rowView{Row: r, Verdict: worst(r.Links), Bar: newBar(now, r.RenewBy, r.ValidUntil)}
-	for _, l := range certificateLinks() {
+	for _, l := range links {
 		w.Cells = append(w.Cells, linkCell{l, r.Links[l]})
 	}
 	return w
@@ -215,6 +257,9 @@ func watchItems(claims []assure.ClaimView) []watchItem {
 			out = append(out, watchItem{subject, c.Verdict, word(c.Verdict, "well", "broken")})
 		}
 	}
+	if !hasHeartbeat(claims) {
+		out = append(out, watchItem{Label: "Heartbeat", Text: "not declared"})
+	}
 	all := 0
 	for _, n := range channels {
 		all += n
@@ -228,6 +273,15 @@ func watchItems(claims []assure.ClaimView) []watchItem {
 			w.Verdict = assure.Broken
 		}
 		out = append(out, w)
+	} else {
+		out = append(out, watchItem{Label: "Channels", Text: "none declared: nobody will be told"})
 	}
 	return out
+}
+
+// hasHeartbeat reports whether anybody outside is to hear that notafter is alive.
+func hasHeartbeat(claims []assure.ClaimView) bool {
+	return slices.ContainsFunc(claims, func(c assure.ClaimView) bool {
+		return c.Claim.Link == assure.Monitor && c.Claim.Subject == assure.SubjectHeartbeat
+	})
 }

@@ -42,6 +42,7 @@ type chainView struct {
 	Remarks []string
 	Where   []string
 	Until   time.Time
+	Cut     bool // the chain ends before its leaf does, or has ended: what limits it is worth a warning
 }
 
 // ring is one certificate of a chain, or the place of one that is missing.
@@ -126,6 +127,8 @@ func (e *endpointView) show(s assure.Served, now time.Time, p assure.Policy) {
 func newChainView(s assure.Served, i int, now time.Time) chainView {
 	c := s.Chains[i]
 	v := chainView{Mark: letter(i), Until: chainEnd(s, c)}
+	leaf, ok := leafOfChain(s, c)
+	v.Cut = ok && v.Until.Before(leaf.NotAfter) || !v.Until.After(now)
 	add := func(fp, role string, limiting bool) {
 		cert, ok := s.CertOf(fp)
 		if !ok {
