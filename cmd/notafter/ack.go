@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -35,7 +36,7 @@ Exit statuses: 0 taken, 1 not, 2 wrong use.`,
 		},
 	}
 	o.flags(cmd.Flags())
-	cmd.Flags().StringVar(&who, "as", "", "sign with `NAME` where nobody has to sign in (default $USER)")
+	cmd.Flags().StringVar(&who, "as", "", "sign with `NAME` (default the user that runs this)")
 	return cmd
 }
 
@@ -44,15 +45,29 @@ func (p *program) runAck(ctx context.Context, o apiOptions, id, who string) erro
 	if err != nil {
 		return err
 	}
+	path := "/api/v1/incidents/" + url.PathEscape(id)
 	if who == "" {
 		who = p.env("USER")
+	}
+	if who == "" {
+		who = p.login()
 	}
 	body := map[string]string{}
 	if who != "" {
 		body["who"] = who
+	} else {
+		// Without a name the answer would be about that, and not about an incident that does not exist.
+		var there any
+		if err := api.call(ctx, http.MethodGet, path, nil, nil, &there); err != nil {
+			return failed(err)
+		}
 	}
 	var i incident
-	if err := api.call(ctx, http.MethodPost, "/api/v1/incidents/"+url.PathEscape(id)+"/acknowledge", nil, body, &i); err != nil {
+	if err := api.call(ctx, http.MethodPost, path+"/acknowledge", nil, body, &i); err != nil {
+		var refused refusedError
+		if errors.As(err, &refused) && refused.code == http.StatusUnprocessableEntity && who == "" {
+			err = fmt.Errorf("%w; give --as NAME", err)
+		}
 		return failed(err)
 	}
 	if i.State == string(assure.Resolved) {

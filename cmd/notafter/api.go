@@ -135,5 +135,13 @@ func (c *apiClient) refusal(resp *http.Response, answer []byte) error {
 	case http.StatusForbidden:
 		hint = "; the token may not do this"
 	}
-	return fmt.Errorf("%s answers %d: %s%s", c.base.Host, resp.StatusCode, clip(clean(words), 300), hint)
+	return refusedError{resp.StatusCode, fmt.Sprintf("%s answers %d: %s%s", c.base.Host, resp.StatusCode, clip(clean(words), 300), hint)}
 }
+
+// refusedError is an answer that is not a success.
+type refusedError struct {
+	code int // of HTTP
+	text string
+}
+
+func (e refusedError) Error() string { return e.text }

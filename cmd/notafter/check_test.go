@@ -72,6 +72,9 @@ func testWorld() world {
 	evil.Chains[0].NameMatches = false
 	evil.Certs[0].Issuer = "CN=\u009b31mred\x1b[0m"
 	w["evil.example"] = evil
+	revoked := served("revoked.example", "dead", moment.AddDate(0, 0, -10), moment.AddDate(0, 0, 80), "192.0.2.8:443")
+	revoked.Chains[0].Revocation = []assure.Revocation{{Cert: "dead", Status: assure.RevocationRevoked, Via: "crl", RevokedAt: moment.AddDate(0, 0, -1)}}
+	w["revoked.example"] = revoked
 	both := served("both.example", "ec", moment.AddDate(0, 0, -10), moment.AddDate(0, 0, 80), "192.0.2.7:443")
 	rsa := served("both.example", "rsa", moment.AddDate(0, 0, -100), moment.AddDate(0, 0, -1), "192.0.2.7:443")
 	both.Certs = append(both.Certs, rsa.Certs[0])
@@ -82,7 +85,7 @@ func testWorld() world {
 	return w
 }
 
-var everybody = []string{"good.example", "gone.example", "expired.example", "日本語.example", "half.example", "soon.example", "evil.example", "both.example"}
+var everybody = []string{"good.example", "gone.example", "expired.example", "日本語.example", "half.example", "soon.example", "evil.example", "both.example", "revoked.example"}
 
 func runCheck(t *testing.T, look looker, args ...string) (code int, out, errs string) {
 	t.Helper()
@@ -193,6 +196,9 @@ func TestCheckJSONKeepsTheContract(t *testing.T) {
 	}
 	if two := byTarget["both.example"]["addresses"].([]any); len(two) != 2 || two[0].(map[string]any)["verdict"] != "upheld" || two[1].(map[string]any)["verdict"] != "broken" {
 		t.Errorf("a server with two certificates gives %v", two)
+	}
+	if e := byTarget["revoked.example"]; e["verdict"] != "broken" || e["runway_seconds"] != float64(0) {
+		t.Errorf("an endpoint whose clients are refused now has the runway %v", e["runway_seconds"])
 	}
 	if strings.ContainsAny(out, "\x1b\u009b\u202e") {
 		t.Error("the JSON holds characters that act on a terminal")

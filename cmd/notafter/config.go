@@ -17,7 +17,7 @@ func (p *program) config() *cobra.Command {
 		Short: "Validate the configuration, or describe it to an editor",
 		Example: `  notafter config check notafter.yaml
   notafter config schema > notafter.schema.json`,
-		Args: noArgs,
+		Args: commandOf,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(p.configCheck(), p.configSchema())
@@ -31,7 +31,8 @@ func (p *program) configCheck() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Validate a configuration and print what it would watch",
 		Long: `check reads a configuration as serve would, without touching the network, and prints the claims that
-would be watched. Every problem is named at once, one a line, as file:line:column: key: what is wrong.
+would be watched. Every problem is named at once, one a line, as file:line:column: key: what is wrong. What is
+allowed but rarely meant, and a file under "issued" that cannot be read now, is a note in the same form.
 
 Exit statuses: 0 sound, 2 not.`,
 		Example: `  notafter config check notafter.yaml
@@ -82,11 +83,11 @@ func (p *program) runConfigCheck(file, format string, secrets bool) error {
 	}
 	if secrets {
 		if err := c.Resolve(); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+			return err
 		}
 	}
-	for _, n := range c.Notes() {
-		_, _ = fmt.Fprintf(p.stderr, "note: %s\n", clean(n.String()))
+	for _, n := range append(c.Notes(), c.IssuedNotes()...) {
+		_, _ = fmt.Fprintln(p.stderr, clean(n.Marked("note")))
 	}
 	claims := c.Claims(p.now())
 	routes := c.RouteChannels()

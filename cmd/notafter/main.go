@@ -12,10 +12,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"os/user"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/notafter/notafter/internal/config"
 )
 
 // Exit statuses.
@@ -35,10 +39,19 @@ func run() int {
 	// The first signal asks; from then on a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
 	p := &program{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, now: time.Now,
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, login: login, now: time.Now,
 		newLooker: newLooker, newService: newService,
 	}
 	return p.run(ctx, os.Args[1:])
+}
+
+// login is the name of the user that runs this process, by the system's list of users. A container may have none.
+func login() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.Username
 }
 
 // program is everything the commands need from outside, so that a test can give them something else.
@@ -46,6 +59,7 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
+	login          func() string // the name of the user that runs this; empty when not known
 	now            func() time.Time
 	newLooker      func(lookOptions) (looker, error)
 	newService     func(serviceOptions) (service, error)
@@ -82,13 +96,23 @@ func (p *program) run(ctx context.Context, args []string) int {
 	s := status{code: exitUsage, err: err}
 	errors.As(err, &s)
 	if s.err != nil {
-		_, _ = fmt.Fprintf(p.stderr, "notafter: %s\n", cleanLines(s.err.Error()))
+		_, _ = fmt.Fprintf(p.stderr, "%s%s\n", speaker(s.err), cleanLines(s.err.Error()))
 		var misuse usageError
 		if errors.As(err, &misuse) {
 			_, _ = fmt.Fprintf(p.stderr, "Try: %s --help\n", cmd.CommandPath())
 		}
 	}
 	return s.code
+}
+
+// speaker says who speaks, but not before the problems of a file: each of their lines begins with file:line:column, and
+// editors look for that.
+func speaker(err error) string {
+	var p *config.Problems
+	if errors.As(err, &p) && len(p.List) > 0 && p.List[0].File != "" && strings.HasPrefix(err.Error(), p.List[0].File+":") {
+		return ""
+	}
+	return "notafter: "
 }
 
 // usageError is a command line that cannot be meant.
@@ -115,18 +139,26 @@ Exit statuses
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return misuse("unknown command %q", clip(args[0], 60))
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+		Args:          commandOf,
+		RunE:          func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("notafter {{.Version}}\n")
 	root.AddCommand(p.check(), p.serve(), p.config(), p.incidents(), p.ack(), p.hashPassword(), p.version())
 	return root
+}
+
+// commandOf refuses what is none of the commands below cmd, and names those that may have been meant.
+func commandOf(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // two letters swapped are two edits
+	meant := ""
+	if list := cmd.SuggestionsFor(args[0]); len(list) > 0 {
+		meant = fmt.Sprintf(" (did you mean %s?)", strings.Join(list, " or "))
+	}
+	return misuse("unknown command %q%s", clip(args[0], 60), meant)
 }
 
 // noArgs refuses arguments with a word on what they might have been meant for.

@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -169,15 +170,24 @@ func serveAPI(t *testing.T) string {
 			answer(w, http.StatusOK, `{"incidents":[],"total":0}`)
 		}
 	})
+	mux.HandleFunc("GET /api/v1/incidents/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("id") != "k3f7q2" {
+			answer(w, http.StatusNotFound, `{"title":"Not Found","status":404,"detail":"there is no such incident"}`)
+			return
+		}
+		answer(w, http.StatusOK, `{"incident":`+fmt.Sprintf(incident, "open", "")+`}`)
+	})
 	mux.HandleFunc("POST /api/v1/incidents/{id}/acknowledge", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		switch {
 		case r.PathValue("id") != "k3f7q2":
 			answer(w, http.StatusNotFound, `{"title":"Not Found","status":404,"detail":"there is no such incident"}`)
-		case !strings.Contains(string(body), `"ana"`):
+		case len(body) < len(`{"who":"x"}`):
 			answer(w, http.StatusUnprocessableEntity, `{"title":"Unprocessable Entity","status":422,"detail":"who?"}`)
 		default:
-			answer(w, http.StatusOK, fmt.Sprintf(incident, "acknowledged", `,"acknowledged_by":"ana"`))
+			var by struct{ Who string }
+			_ = json.Unmarshal(body, &by)
+			answer(w, http.StatusOK, fmt.Sprintf(incident, "acknowledged", fmt.Sprintf(`,"acknowledged_by":%q`, by.Who)))
 		}
 	})
 	s := httptest.NewServer(mux)
@@ -283,7 +293,7 @@ func (s *fakeService) Reload(context.Context) error {
 
 func testProgram(out, errs *bytes.Buffer) *program {
 	return &program{
-		stdin: strings.NewReader(""), stdout: out, stderr: errs, env: func(string) string { return "" },
+		stdin: strings.NewReader(""), stdout: out, stderr: errs, env: func(string) string { return "" }, login: func() string { return "" },
 		now: func() time.Time { return time.Date(2026, 10, 8, 12, 0, 0, 0, time.UTC) },
 	}
 }

@@ -20,9 +20,9 @@ type endpoint struct {
 	Findings      []finding      `json:"findings"`
 	Addresses     []address      `json:"addresses"`
 
-	severity assure.Severity
-	until    time.Time // when the first client is refused; zero when not known
-	stopped  bool      // it was not looked at, because the check was interrupted
+	stage   assure.Stage // the worst of its findings
+	until   time.Time    // when the first client is refused; zero when not known
+	stopped bool         // it was not looked at, because the check was interrupted
 }
 
 type finding struct {
@@ -33,6 +33,8 @@ type finding struct {
 	Summary  string          `json:"summary"`
 	Action   string          `json:"action"`
 	Docs     string          `json:"docs"`
+
+	stage assure.Stage
 }
 
 // address is what one address showed in one handshake. A server that holds certificates of two kinds of key gives two.
@@ -47,13 +49,20 @@ type address struct {
 
 func newEndpoint(t assure.Target, served assure.Served, at time.Time) endpoint {
 	j := judge(t, served, at)
-	e := endpoint{Target: t.String(), Verdict: j.Verdict, Findings: []finding{}, Addresses: []address{}, severity: j.Severity(), until: j.ValidUntil}
+	e := endpoint{Target: t.String(), Verdict: j.Verdict, Findings: []finding{}, Addresses: []address{}}
+	for _, f := range j.Findings {
+		e.stage = max(e.stage, f.Stage)
+		if f.Stage == assure.StageOutage && (j.ValidUntil.IsZero() || j.ValidUntil.After(at)) {
+			j.ValidUntil = at // clients are refused now, for another reason than the certificate's end
+		}
+	}
+	e.until = j.ValidUntil
 	if d, ok := j.Runway(at); ok {
 		s := int64(d / time.Second)
 		e.RunwaySeconds = &s
 	}
 	for _, f := range j.Findings {
-		one := finding{Link: f.Link, Reason: f.Reason, Severity: f.Severity, Summary: f.Summary, Action: f.Action, Docs: f.Reason.Docs()}
+		one := finding{Link: f.Link, Reason: f.Reason, Severity: f.Severity, Summary: f.Summary, Action: f.Action, Docs: f.Reason.Docs(), stage: f.Stage}
 		if f.Address != "" {
 			a := f.Address
 			one.Address = &a
@@ -123,7 +132,7 @@ func newAddress(t assure.Target, served assure.Served, s assure.Sighting, at tim
 // stoppedEndpoint stands for a target that an interrupted check did not get to.
 func stoppedEndpoint(t assure.Target) endpoint {
 	return endpoint{
-		Target: t.String(), Verdict: assure.Unknown, Addresses: []address{}, severity: assure.Info, stopped: true,
+		Target: t.String(), Verdict: assure.Unknown, Addresses: []address{}, stopped: true,
 		Findings: []finding{{
 			Link: assure.EvidenceMissing.Link(), Reason: assure.EvidenceMissing, Severity: assure.Info, Docs: assure.EvidenceMissing.Docs(),
 			Summary: "The check was interrupted before this endpoint had been looked at.", Action: "Run the check again.",
@@ -170,10 +179,8 @@ func (r report) worstFirst() []endpoint {
 			return -1
 		case b.Verdict.Worse(a.Verdict):
 			return 1
-		case a.severity.Worse(b.severity):
-			return -1
-		case b.severity.Worse(a.severity):
-			return 1
+		case a.stage != b.stage:
+			return int(b.stage - a.stage)
 		case a.until.IsZero() != b.until.IsZero():
 			if a.until.IsZero() {
 				return -1

@@ -31,7 +31,7 @@ func writeTable(o output, r report, at time.Time, took time.Duration) error {
 			if f.Address != nil {
 				where = "  at " + clean(*f.Address)
 			}
-			line("  " + o.paint(severityStyle(f.Severity), string(f.Severity)+" "+string(f.Reason)) + where)
+			line("  " + o.paint(stageStyle(f.stage), stageWord(f.stage)+" "+string(f.Reason)) + where)
 			for _, s := range wrap(clean(f.Summary), max(o.columns-4, 30)) {
 				line("    " + s)
 			}
@@ -71,11 +71,19 @@ func verdictStyle(v assure.Verdict) string {
 	}
 }
 
-func severityStyle(s assure.Severity) string {
-	switch s {
-	case assure.Page:
+// stageWord is what messages and the dashboard call the stage; what concerns nobody yet is worth knowing.
+func stageWord(s assure.Stage) string {
+	if s == assure.StageNone {
+		return "INFO"
+	}
+	return strings.ToUpper(s.String())
+}
+
+func stageStyle(s assure.Stage) string {
+	switch {
+	case s >= assure.StagePage:
 		return red
-	case assure.Ticket:
+	case s == assure.StageTicket:
 		return yellow
 	default:
 		return dim

@@ -35,7 +35,7 @@ type serviceOptions struct {
 
 type serveOptions struct {
 	config, state, listen string
-	roots                 []string
+	roots, resolvers      []string
 	logFormat, logLevel   string
 }
 
@@ -48,7 +48,8 @@ func (p *program) serve() *cobra.Command {
 and tells people through its channels. It refuses to start with nobody to tell, nothing to watch, or an
 unknown key.
 
-With targets instead of a file it watches those on defaults. There is then nobody to tell but whoever
+With targets instead of a file it watches those on defaults. Targets of one host count as one certificate,
+which has the name of the host, whatever their ports and schemes. There is then nobody to tell but whoever
 looks at the dashboard.
 
 SIGHUP takes up the file anew; when the file has a problem, the old configuration stays in force. SIGTERM
@@ -67,6 +68,7 @@ use a state directory; several share one PostgreSQL database.`,
 	f.StringVar(&o.state, "state", "", "with targets: keep state in `DIRECTORY` (default $XDG_STATE_HOME/notafter or ~/.local/state/notafter)")
 	f.StringVar(&o.listen, "listen", "", "with targets: `ADDRESS` of the dashboard, on loopback (default "+config.Default().Listen+")")
 	f.StringArrayVar(&o.roots, "roots", nil, "with targets: trust the roots in `FILE` (PEM) instead of the system's")
+	f.StringArrayVar(&o.resolvers, "dns", nil, "with targets: ask the resolver at `ADDRESS` (IP or IP:port) instead of the system's; may be given more than once")
 	f.StringVar(&o.logFormat, "log-format", "", "`FORMAT` of the log on standard error: text, json (default text on a terminal, else json)")
 	f.StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn, error")
 	return cmd
@@ -106,6 +108,7 @@ func (p *program) runServe(ctx context.Context, o serveOptions, args []string) e
 	if err := svc.Run(runCtx); err != nil {
 		return failed(err)
 	}
+	logger.Info("stopped: what was under way is done")
 	return nil
 }
 
@@ -116,9 +119,7 @@ func (p *program) reload(ctx context.Context, svc service, path string, logger *
 	}
 	if err := svc.Reload(ctx); err != nil {
 		logger.Error("the new configuration was refused; the old one stays in force", "file", path, "error", cleanLines(err.Error()))
-		return
 	}
-	logger.Info("configuration reloaded", "file", path)
 }
 
 // serveConfig gives the configuration with its secrets read.
@@ -128,8 +129,8 @@ func (p *program) serveConfig(o serveOptions, args []string) (*config.Config, st
 		return nil, "", misuse("give either a configuration with -c or targets, not both")
 	case o.config == "" && len(args) == 0:
 		return nil, "", misuse("nothing to watch: give a configuration with -c, or targets")
-	case o.config != "" && (o.state != "" || o.listen != "" || len(o.roots) > 0):
-		return nil, "", misuse("--state, --listen and --roots go with targets; with -c they are the keys state, listen and trust")
+	case o.config != "" && (o.state != "" || o.listen != "" || len(o.roots)+len(o.resolvers) > 0):
+		return nil, "", misuse("--state, --listen, --roots and --dns go with targets; with -c they are the keys state, listen, trust and dns")
 	}
 	if o.config != "" {
 		path, err := filepath.Abs(o.config)
@@ -141,7 +142,7 @@ func (p *program) serveConfig(o serveOptions, args []string) (*config.Config, st
 			return nil, "", err
 		}
 		if err := c.Resolve(); err != nil {
-			return nil, "", fmt.Errorf("%s: %w", path, err)
+			return nil, "", err
 		}
 		return c, path, nil
 	}
@@ -168,6 +169,13 @@ func (p *program) serveConfig(o serveOptions, args []string) (*config.Config, st
 	}
 	if len(o.roots) > 0 {
 		c.Trust = config.Trust(o.roots)
+	}
+	for _, s := range o.resolvers {
+		a, err := resolverAddress(s)
+		if err != nil {
+			return nil, "", err
+		}
+		c.DNS.Servers = append(c.DNS.Servers, a)
 	}
 	if err := c.Resolve(); err != nil {
 		return nil, "", err

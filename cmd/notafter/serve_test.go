@@ -82,6 +82,9 @@ func TestServeReloadsOnHangupAndStopsWhenAsked(t *testing.T) {
 	if c := <-code; c != exitUpheld {
 		t.Errorf("a drained stop ends with status %d", c)
 	}
+	if lines := strings.Split(strings.TrimSpace(errs.String()), "\n"); !strings.Contains(lines[len(lines)-1], "stopped: what was under way is done") {
+		t.Errorf("the last line does not say that it ended well: %s", lines[len(lines)-1])
+	}
 }
 
 func TestServeFailures(t *testing.T) {
@@ -104,9 +107,11 @@ func TestServeFailures(t *testing.T) {
 		"a bad target":               {[]string{"serve", "htp://a"}, 2, []string{`target "htp://a": unknown scheme`}},
 		"a file that is not there":   {[]string{"serve", "-c", filepath.Join(dir, "none")}, 2, []string{"read configuration: open " + dir + "/none"}},
 		"every problem of a file":    {[]string{"serve", "-c", bad}, 2, []string{"bad.yaml:1:1: certificates: nothing to watch", `bad.yaml:2:1: unknown key "foo"`, "channels: nobody to tell"}},
-		"a secret that is not there": {[]string{"serve", "-c", secretless}, 2, []string{"secretless.yaml: channels.x.slack.url (env:NOTAFTER_TEST_UNSET): the environment variable is not set"}},
+		"a secret that is not there": {[]string{"serve", "-c", secretless}, 2, []string{"secretless.yaml:2:29: channels.x.slack.url: env:NOTAFTER_TEST_UNSET: the environment variable is not set"}},
 		"the world, without sign-in": {[]string{"serve", "--listen", ":80", "a.example"}, 2, []string{"--listen: \":80\" is reachable from other machines"}},
 		"flags for targets only":     {[]string{"serve", "-c", "x", "--state", "y"}, 2, []string{"go with targets"}},
+		"a resolver with a file":     {[]string{"serve", "-c", "x", "--dns", "192.0.2.53"}, 2, []string{"--dns go with targets"}},
+		"a resolver by name":         {[]string{"serve", "--dns", "ns.example", "a.example"}, 2, []string{`--dns "ns.example" is not the IP address`}},
 		"a log level that is none":   {[]string{"serve", "--log-level", "loud", "a.example"}, 2, []string{"want debug, info, warn or error"}},
 		"a start that does not work": {[]string{"serve", "--state", dir, "a.example"}, 1, []string{"notafter: the port is taken"}},
 	}
@@ -139,7 +144,7 @@ func TestServeTargetsOnDefaults(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()
-	if code := p.run(ctx, []string{"serve", "--state", dir, "--listen", "127.0.0.1:9000", "--roots", "r.pem", "a.example", "smtp://a.example"}); code != exitBroken {
+	if code := p.run(ctx, []string{"serve", "--state", dir, "--listen", "127.0.0.1:9000", "--roots", "r.pem", "--dns", "192.0.2.53", "--dns", "[2001:db8::53]:5353", "a.example", "smtp://a.example"}); code != exitBroken {
 		t.Errorf("a service that ends with an error gives status %d, want 1", code)
 	}
 	if !strings.Contains(errs.String(), "notafter: the database is gone") {
@@ -148,5 +153,8 @@ func TestServeTargetsOnDefaults(t *testing.T) {
 	c := got.Config
 	if c.State.Value() != dir || c.Listen != "127.0.0.1:9000" || c.BaseURL != "http://127.0.0.1:9000" || len(c.Certificates) != 1 || len(c.Certificates[0].Endpoints) != 2 || c.Trust[0] != "r.pem" || got.ConfigPath != "" {
 		t.Errorf("the service was given %+v", c)
+	}
+	if len(c.DNS.Servers) != 2 || c.DNS.Servers[0] != "192.0.2.53:53" || c.DNS.Servers[1] != "[2001:db8::53]:5353" {
+		t.Errorf("the resolvers are %v", c.DNS.Servers)
 	}
 }

@@ -56,7 +56,7 @@ func TestTerminalGetsATableInColour(t *testing.T) {
 		"\x1b[31m✗ broken\x1b[0m   none      expired.example  already\n",
 		"\x1b[33m? unknown\x1b[0m  80d       half.example ",
 		"\x1b[32m✓ upheld\x1b[0m   80d       good.example ",
-		"  \x1b[31mpage expired\x1b[0m\n",
+		"  \x1b[31mOUTAGE expired\x1b[0m\n",
 		"3 endpoints at 5 addresses: 1 broken, 1 unknown, 1 upheld, in 0s.\n",
 	} {
 		if !strings.Contains(out, want) {

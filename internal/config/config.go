@@ -69,7 +69,9 @@ type Config struct {
 	// the server is on record as well.
 	WithoutSNI bool `yaml:"without_sni"`
 
-	notes []Problem
+	notes  []Problem
+	file   string
+	places map[string]place // of what is looked at after parsing: references to secrets, and files
 }
 
 // Monitor is about notafter itself.
@@ -193,6 +195,7 @@ func Parse(name string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	c.notes = d.notes
+	c.remember(d)
 	return &c, nil
 }
 

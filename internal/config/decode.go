@@ -28,17 +28,8 @@ type decoder struct {
 }
 
 func (d *decoder) result() error {
-	if len(d.problems) == 0 {
-		sortProblems(d.notes)
-		return nil
-	}
-	sortProblems(d.problems)
-	p := &Problems{List: d.problems, More: d.more}
-	if len(p.List) > maxProblems {
-		p.More += len(p.List) - maxProblems
-		p.List = p.List[:maxProblems]
-	}
-	return p
+	sortProblems(d.notes)
+	return allOf(d.problems, d.more)
 }
 
 func (d *decoder) fail(pos *token.Position, key, format string, args ...any) {
@@ -50,7 +41,7 @@ func (d *decoder) fail(pos *token.Position, key, format string, args ...any) {
 }
 
 func (d *decoder) problem(pos *token.Position, key, text string) Problem {
-	p := Problem{File: d.file, Key: key, Text: text}
+	p := Problem{File: d.file, Line: 1, Column: 1, Key: key, Text: text}
 	if pos != nil {
 		p.Line, p.Column = max(pos.Line, 1), max(pos.Column, 1)
 	}

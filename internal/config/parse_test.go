@@ -170,6 +170,8 @@ func TestProblemsNamePlaceAndRemedy(t *testing.T) {
 		"a number where text is due":          {with("listen: 8710\n"), []string{":6:9: listen: want text, not a number; put it in quotes"}},
 		"text where a number is due":          {with("clear: two\n"), []string{":6:8: clear: want a whole number, not text"}},
 		"a duration without unit":             {with("every: 15\n"), []string{`:6:8: every: want a duration with a unit`}},
+		"a time to repair without unit":       {with("time_to_repair: 12\n"), []string{`:6:17: time_to_repair: want a duration with a unit`}},
+		"the same of one certificate":         {strings.Replace(small, "name: web", "name: web\n    time_to_repair: 12\n    every: 5", 1), []string{`:3:21: certificates[0].time_to_repair: want a duration`, `:4:12: certificates[0].every: want a duration`}},
 		"a duration that is none":             {with("every: soon\n"), []string{`:6:8: every: "soon" is not a duration`}},
 		"a negative duration":                 {with("every: -5m\n"), []string{`:6:8: every: "-5m" is not a duration`}},
 		"too often":                           {with("every: 1s\n"), []string{":6:8: every: 1s is too short: want at least 10s"}},

@@ -11,21 +11,26 @@ import (
 
 // Problem is one thing that is wrong, and where.
 type Problem struct {
-	File   string
-	Line   int    // from 1; 0 when it concerns the file as a whole
+	File   string // empty when there is no file
+	Line   int    // from 1; what concerns the file as a whole stands at its beginning
 	Column int    // from 1, in characters
 	Key    string // such as certificates[3].endpoints[0]; empty when it concerns the file as a whole
 	Text   string
 }
 
-// String is the problem on one line: file:line:column: key: text.
-func (p Problem) String() string {
+// String is the problem on one line: file:line:column: key: text. Editors and other programs read that form.
+func (p Problem) String() string { return p.Marked("") }
+
+// Marked is [Problem.String] with a word after the place, as compilers mark what is not an error.
+func (p Problem) Marked(word string) string {
 	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	if p.File != "" {
+		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, max(p.Line, 1), max(p.Column, 1))
 	}
-	b.WriteString(": ")
+	if word != "" {
+		b.WriteString(word)
+		b.WriteString(": ")
+	}
 	if p.Key != "" {
 		b.WriteString(p.Key)
 		b.WriteString(": ")
@@ -47,13 +52,31 @@ func (p *Problems) Error() string {
 		lines = append(lines, one.String())
 	}
 	if p.More > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more", p.More))
+		more := Problem{Text: fmt.Sprintf("and %d more", p.More)}
+		if n := len(p.List); n > 0 { // the rest follows the last that is listed
+			more.File, more.Line, more.Column = p.List[n-1].File, p.List[n-1].Line, p.List[n-1].Column
+		}
+		lines = append(lines, more.String())
 	}
 	return strings.Join(lines, "\n")
 }
 
 // maxProblems is as many as somebody reads at a time.
 const maxProblems = 50
+
+// allOf puts problems into the order of the file and keeps as many as somebody reads. It is nil when there are none.
+func allOf(list []Problem, more int) error {
+	if len(list) == 0 {
+		return nil
+	}
+	sortProblems(list)
+	p := &Problems{List: list, More: more}
+	if len(p.List) > maxProblems {
+		p.More += len(p.List) - maxProblems
+		p.List = p.List[:maxProblems]
+	}
+	return p
+}
 
 func sortProblems(list []Problem) {
 	slices.SortStableFunc(list, func(a, b Problem) int {

@@ -169,8 +169,8 @@ type Sources struct {
 const maxSecret = 64 << 10
 
 // Resolve reads every secret that the configuration refers to, and finds the state directory when none is named. The
-// error names each key and reference that leads nowhere, one a line, and never holds a secret. Resolving again reads
-// again.
+// error is a [*Problems] that names each reference that leads nowhere and where it stands, and never holds a secret.
+// Resolving again reads again.
 func (c *Config) Resolve() error { return c.ResolveFrom(Sources{}) }
 
 // ResolveFrom is [Config.Resolve] with other sources.
@@ -181,7 +181,7 @@ func (c *Config) ResolveFrom(from Sources) error {
 	if from.ReadFile == nil {
 		from.ReadFile = readBounded
 	}
-	var errs []error
+	var bad []Problem
 	eachSecret("", reflect.ValueOf(c).Elem(), func(key string, s *Secret, check func(string) error) {
 		if !isReference(s.ref) {
 			return
@@ -193,7 +193,7 @@ func (c *Config) ResolveFrom(from Sources) error {
 			}
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s (%s): %w", key, s.ref, err))
+			bad = append(bad, c.problem(key, s.ref+": "+oneLine(err.Error())))
 			return
 		}
 		s.value = &value
@@ -201,12 +201,12 @@ func (c *Config) ResolveFrom(from Sources) error {
 	if c.State.IsZero() {
 		dir, err := defaultState(from.Env)
 		if err != nil {
-			errs = append(errs, err)
+			bad = append(bad, c.problem("state", err.Error()))
 		} else {
 			c.State = NewState(dir)
 		}
 	}
-	return errors.Join(errs...)
+	return allOf(bad, 0)
 }
 
 func (from Sources) read(ref string) (string, error) {
@@ -268,7 +268,7 @@ func defaultState(env func(string) (string, bool)) (string, error) {
 	if v, _ := env("HOME"); v != "" {
 		return filepath.Join(v, ".local", "state", "notafter"), nil
 	}
-	return "", errors.New("state: no directory is named, and $STATE_DIRECTORY, $XDG_STATE_HOME and $HOME are not set either")
+	return "", errors.New("no directory is named, and $STATE_DIRECTORY, $XDG_STATE_HOME and $HOME are not set either")
 }
 
 // eachSecret visits every secret under v that the file sets, with its key and what the resolved value must fulfil.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -52,14 +53,19 @@ func TestSecretsResolveAndNeverShow(t *testing.T) {
 		t.Fatal("references that lead nowhere were accepted")
 	}
 	for _, want := range []string{
-		"channels.hook.webhook.secret (env:HOOK): the environment variable is not set",
-		"channels.pager.pagerduty.routing_key (env:PD): the environment variable is empty",
-		"channels.ntfy.ntfy.token (env:NT): what it leads to is more than one line of text",
-		"monitor.heartbeat.url (env:HEART): what it leads to is not an https or http address",
-		"channels.mail.smtp.password (file:" + dir + "/mail.pw): read the file: no such file or directory",
+		"n.yaml:26:64: channels.hook.webhook.secret: env:HOOK: the environment variable is not set",
+		"channels.pager.pagerduty.routing_key: env:PD: the environment variable is empty",
+		"channels.ntfy.ntfy.token: env:NT: what it leads to is more than one line of text",
+		"monitor.heartbeat.url: env:HEART: what it leads to is not an https or http address",
+		"channels.mail.smtp.password: file:" + dir + "/mail.pw: read the file: no such file or directory",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no line says %q in:\n%v", want, err)
+		}
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !regexp.MustCompile(`^` + regexp.QuoteMeta(dir) + `/n\.yaml:[1-9][0-9]*:[1-9][0-9]*: [a-z_.]+: `).MatchString(line) {
+			t.Errorf("not file:line:column: key: text: %s", line)
 		}
 	}
 	if strings.Contains(err.Error(), "s3cret") {

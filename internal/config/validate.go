@@ -62,7 +62,7 @@ func (v *validator) numbers() {
 }
 
 func (v *validator) atLeast(key string, d Duration, least time.Duration) {
-	if d.Std() < least {
+	if d.Std() < least && !v.complained(key) {
 		v.bad(key, "%s is too short: want at least %s", d, Duration(least))
 	}
 }
