@@ -464,7 +464,7 @@ func audit(t *testing.T, state string, p *sink, killed []time.Time) {
 		}
 	}
 	t.Logf("%d incidents, %d pages, %d kills; %d of %d calls were repeats, %d of them because of a kill after the answer", len(list), pages, len(killed), again, len(p.taken()), late)
-	if len(list) < 20 {
+	if len(list) < 12 {
 		t.Errorf("only %d incidents: the test shows little", len(list))
 	}
 }
