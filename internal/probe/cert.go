@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/notafter/notafter/internal/assure"
 	"golang.org/x/crypto/cryptobyte"
@@ -29,8 +30,8 @@ import (
 func Describe(c *x509.Certificate) assure.Cert {
 	return assure.Cert{
 		Fingerprint: fingerprintOf(c.Raw),
-		Subject:     c.Subject.String(),
-		Issuer:      c.Issuer.String(),
+		Subject:     plain(c.Subject.String()),
+		Issuer:      plain(c.Issuer.String()),
 		Serial:      serialText(c.SerialNumber),
 		Names:       namesOf(c),
 		NotBefore:   c.NotBefore.UTC(),
@@ -38,6 +39,17 @@ func Describe(c *x509.Certificate) assure.Cert {
 		Key:         keyName(c),
 		Signature:   signatureName(c),
 	}
+}
+
+// plain takes out what would let a certificate's text act on whoever reads it, on a terminal or a page: control
+// characters, and those that change the direction of writing. A replacement character stands for each.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
 func fingerprintOf(der []byte) string {
@@ -89,7 +101,7 @@ func appendSANs(names []string, value []byte) []string {
 		}
 		switch tag {
 		case tagDNSName:
-			names = append(names, strings.ToValidUTF8(string(v), "\uFFFD"))
+			names = append(names, plain(string(v)))
 		case tagIPAddress:
 			if ip, ok := netip.AddrFromSlice(v); ok {
 				names = append(names, ip.Unmap().String())
