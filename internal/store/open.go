@@ -42,6 +42,8 @@ type DB struct {
 	stmts  map[*sql.DB]map[string]*sql.Stmt
 	missed []string // texts that a transaction ran without having them prepared
 
+	// mostRuns is how many runs a claim keeps beside its newest; tests have less patience.
+	mostRuns int64
 	// commit ends a write transaction; tests put failures in its place.
 	commit func(*sql.Tx) error
 }
@@ -77,7 +79,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	db := &DB{log: o.Logger, now: o.Now, stmts: map[*sql.DB]map[string]*sql.Stmt{}, commit: (*sql.Tx).Commit, unlock: func() error { return nil }}
+	db := &DB{log: o.Logger, now: o.Now, stmts: map[*sql.DB]map[string]*sql.Stmt{}, mostRuns: mostRuns, commit: (*sql.Tx).Commit, unlock: func() error { return nil }}
 	var err error
 	scheme, _, hasScheme := strings.Cut(o.DSN, "://")
 	switch {

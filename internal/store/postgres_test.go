@@ -44,6 +44,7 @@ func postgres(t *testing.T) func(t *testing.T) string {
 }
 
 func TestPostgres(t *testing.T) {
+	t.Parallel()
 	empty := postgres(t)
 	open := func(t *testing.T, dsn string, c *clock) *DB {
 		t.Helper()

@@ -205,11 +205,11 @@ func (t *Tx) insertRun(ctx context.Context, claim int64, g glance, newest int) (
 
 // trim drops the oldest runs of a claim that has too many.
 func (t *Tx) trim(ctx context.Context, r *row) error {
-	if r.closed <= mostRuns {
+	if r.closed <= t.db.mostRuns {
 		return nil
 	}
 	old, err := all(ctx, t.q, func(s scanner) (id int64, err error) { return id, s.Scan(&id) },
-		`SELECT id FROM run WHERE claim = $1 AND newest = 0 AND id <> $2 ORDER BY last_seen, id LIMIT $3`, r.num, r.alternate, r.closed-mostRuns)
+		`SELECT id FROM run WHERE claim = $1 AND newest = 0 AND id <> $2 ORDER BY last_seen, id LIMIT $3`, r.num, r.alternate, r.closed-t.db.mostRuns)
 	if err != nil {
 		return fmt.Errorf("find the oldest runs: %w", err)
 	}
