@@ -6,7 +6,9 @@ import "github.com/notafter/notafter/internal/assure"
 type Certificate struct {
 	// Name identifies it on pages and in messages. It is unique, at most 100 bytes, without slashes.
 	Name string `yaml:"name,required"`
-	// Names are the DNS names and IP addresses that it must hold, such as "example.com" and "*.example.com".
+	// Names are the DNS names and IP addresses that it must hold, such as "example.com" and "*.example.com". An endpoint
+	// that serves a certificate without one of them is a ticket (reason names_missing). Left out, what is served must
+	// hold the host of its endpoint, and nothing more.
 	Names []string `yaml:"names"`
 	// Endpoints are where it is served, each as [scheme://]host[:port][@ip]. The scheme is tls (the default, port 443),
 	// https, h3, or a protocol that switches to TLS: smtp, imap, pop3, ftp, ldap, postgres, mysql. Every address of the
@@ -24,7 +26,8 @@ type Certificate struct {
 	// TimeToRepair is how long its owners need from being woken to a new certificate in service. Left out, as for all.
 	TimeToRepair Duration `yaml:"time_to_repair"`
 	// Issued is the path of the certificate file (PEM) as the renewer leaves it. An endpoint that serves an older one
-	// than this is then found, although renewal looks fine.
+	// than this is then found (reason served_stale), although renewal looks fine. While the file cannot be read, its
+	// endpoints are unknown (reason blind).
 	Issued File `yaml:"issued"`
 }
 

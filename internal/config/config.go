@@ -56,7 +56,8 @@ type Config struct {
 	// Concurrency is how many endpoints are looked at at the same time.
 	Concurrency int `yaml:"concurrency"`
 	// TimeToRepair is how long the team needs from being woken to a new certificate in service. A page goes out when no
-	// more than that is left, or a tenth of the certificate's lifetime if that is longer.
+	// more than that is left, or a tenth of the certificate's lifetime if that is longer; but never before the ticket's
+	// point, so that a certificate that lives shorter than this does not page while all is well.
 	TimeToRepair Duration `yaml:"time_to_repair"`
 	// Confirm is how long a failure that may pass by itself, such as a refused connection, must last before somebody is
 	// told. 0s tells at once.
