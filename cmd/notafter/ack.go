@@ -59,7 +59,7 @@ func (p *program) runAck(ctx context.Context, o apiOptions, id, who string) erro
 		// Without a name the answer would be about that, and not about an incident that does not exist.
 		var there any
 		if err := api.call(ctx, http.MethodGet, path, nil, nil, &there); err != nil {
-			return failed(err)
+			return failed(notThere(id, err))
 		}
 	}
 	var i incident
@@ -68,7 +68,7 @@ func (p *program) runAck(ctx context.Context, o apiOptions, id, who string) erro
 		if errors.As(err, &refused) && refused.code == http.StatusUnprocessableEntity && who == "" {
 			err = fmt.Errorf("%w; give --as NAME", err)
 		}
-		return failed(err)
+		return failed(notThere(id, err))
 	}
 	if i.State == string(assure.Resolved) {
 		since := ""
@@ -79,5 +79,14 @@ func (p *program) runAck(ctx context.Context, o apiOptions, id, who string) erro
 		return err
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s is taken by %s at stage %s: %s\n", clean(i.ID), clean(i.AckedBy), clean(i.Stage), clean(i.Summary))
+	return err
+}
+
+// notThere says of which incident the server knows nothing.
+func notThere(id string, err error) error {
+	var refused refusedError
+	if errors.As(err, &refused) && refused.code == http.StatusNotFound {
+		return fmt.Errorf("no such incident as %q: %w", clip(id, 60), err)
+	}
 	return err
 }

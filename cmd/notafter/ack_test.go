@@ -17,8 +17,8 @@ func TestAckWithoutAName(t *testing.T) {
 	}{
 		"the user of the process":       {"ana", "k3f7q2", exitUpheld, "k3f7q2 is taken by ana"},
 		"nobody":                        {"", "k3f7q2", exitBroken, "who?; give --as NAME"},
-		"nobody, and no such incident":  {"", "nope", exitBroken, "there is no such incident"},
-		"somebody and no such incident": {"ana", "nope", exitBroken, "there is no such incident"},
+		"nobody, and no such incident":  {"", "nope", exitBroken, `no such incident as "nope": `},
+		"somebody and no such incident": {"ana", "nope", exitBroken, `no such incident as "nope": `},
 	} {
 		var out bytes.Buffer
 		p := testProgram(&out, &out)

@@ -79,6 +79,10 @@ func (p *program) runServe(ctx context.Context, o serveOptions, args []string) e
 	if err != nil {
 		return err
 	}
+	// From here on, or a reload asked for while the database is being opened would end the process.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	c, path, err := p.serveConfig(o, args)
 	if err != nil {
 		return err
@@ -90,9 +94,6 @@ func (p *program) runServe(ctx context.Context, o serveOptions, args []string) e
 	if err != nil {
 		return failed(err)
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	runCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
