@@ -60,9 +60,9 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		name = name[:200]
 	}
 	if wait := s.auth.hold(name, remote); wait > 0 {
-		if err := s.note(r, name, "sign-in refused", "", "too many attempts"); err != nil {
-			return err
-		}
+		// Not in the audit log: whoever knocks without end must not be able to fill the disk. The failed attempts that led
+		// here are in it.
+		s.log.Debug("sign-in refused: too many attempts", "remote", remote)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return s.showSignIn(w, r, http.StatusTooManyRequests, name, "Too many attempts. Try again in "+assure.Ago(wait.Round(time.Second))+".")
 	}
