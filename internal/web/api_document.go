@@ -88,6 +88,7 @@ type incidentDoc struct {
 	Severity   string     `json:"severity" enum:"info,ticket,page"`
 	Link       string     `json:"link"`
 	Reason     string     `json:"reason"`
+	Round      int        `json:"round" doc:"How often it has eased; each round has notices of its own"`
 	Cause      string     `json:"cause" doc:"Findings of one cause are one incident"`
 	Since      time.Time  `json:"since"`
 	OpenedAt   time.Time  `json:"opened_at"`
@@ -247,7 +248,7 @@ func addressVerdict(g assure.Sighting, whole assure.Verdict, fs []assure.Finding
 
 func newIncidentDoc(i assure.Incident) incidentDoc {
 	return incidentDoc{ID: string(i.ID), State: string(i.State), Stage: i.Stage.String(), Severity: string(i.Severity), Link: string(i.Link),
-		Reason: string(i.Reason), Cause: i.Cause, Since: i.Since.UTC(), OpenedAt: i.OpenedAt.UTC(), HurtsAt: ifSet(i.HurtsAt), Summary: i.Summary,
+		Reason: string(i.Reason), Round: i.Round, Cause: i.Cause, Since: i.Since.UTC(), OpenedAt: i.OpenedAt.UTC(), HurtsAt: ifSet(i.HurtsAt), Summary: i.Summary,
 		Impact: i.Impact, Action: i.Action, Basis: i.Basis, Docs: i.Reason.Docs(), AckedBy: i.AckedBy, AckedAt: ifSet(i.AckedAt),
 		ResolvedAt: ifSet(i.ResolvedAt), Resolution: i.Resolution}
 }

@@ -164,7 +164,7 @@ func TestPagesInBrowser(t *testing.T) {
 		{"certificate-good", open.URL + "/certificates/hosted-eu"}, {"certificate-expired", open.URL + "/certificates/shop.example.com"},
 		{"certificate-chain", open.URL + "/certificates/wiki"}, {"certificate-incomplete", open.URL + "/certificates/mail"},
 		{"certificate-differs", open.URL + "/certificates/api-gateway"}, {"certificate-never", open.URL + "/certificates/metrics.example.com"},
-		{"incidents", open.URL + "/incidents"}, {"incident", open.URL + "/incidents/" + id}, {"monitor", open.URL + "/monitor"},
+		{"incidents", open.URL + "/incidents"}, {"incident", open.URL + "/incidents/" + id}, {"monitor", open.URL + "/monitor"}, {"monitor-undeclared", calmServer.URL + "/monitor"},
 		{"look", open.URL + "/look"}, {"api", open.URL + "/api"}, {"audit", open.URL + "/audit"}, {"missing", open.URL + "/nowhere"},
 		{"sign-in", locked.URL + "/sign-in"},
 	}

@@ -37,10 +37,11 @@ func TestTimelineOfAnyKind(t *testing.T) {
 	v := &w.incidents[0]
 	v.Events = append(v.Events, assure.Event{Incident: v.Incident.ID, At: worldNow, Kind: "eased", Stage: assure.StageTicket, Text: "Nothing worse was seen."},
 		assure.Event{Incident: v.Incident.ID, At: worldNow, Kind: "never_heard_of"})
+	v.Incident.Round = 2
 	v.Incident.State, v.Incident.ResolvedAt = assure.Resolved, worldNow.Add(-time.Hour)
 	s := newServer(t, w, nil)
 	body := fetch(s, "GET", "/incidents/"+string(v.Incident.ID), "", nil).Body.String()
-	for _, x := range []string{"<strong>eased</strong>", "Nothing worse was seen.", "<strong>never heard of</strong>"} {
+	for _, x := range []string{"<strong>eased</strong>", "2 times; getting worse again pages again.", "Nothing worse was seen.", "<strong>never heard of</strong>"} {
 		if !strings.Contains(body, x) {
 			t.Errorf("the history does not say %q", x)
 		}
