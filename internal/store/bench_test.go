@@ -17,7 +17,7 @@ import (
 func BenchmarkSweep(b *testing.B) {
 	n, sweeps := 100_000, 100
 	if testing.Short() {
-		n, sweeps = 50_000, 4
+		n, sweeps = 5_000, 5
 	}
 	for b.Loop() {
 		sweep(b, n, sweeps)
