@@ -167,7 +167,7 @@ func (b *bench) missing() {
 		Reason: EvidenceMissing, Stage: stage, Cause: "evidence/" + string(b.Claim.Link), Since: b.Claim.Declared,
 		Summary: fmt.Sprintf("Nobody has looked at %s since it was declared.", b.what()),
 		Impact:  "If something is wrong there, nobody will know before clients do.",
-		Action:  "Check that the patrol runs and is on time; see the monitor page.",
+		Action:  "Check that the patrol runs and is on time; see the page Watch.",
 		Basis:   "No evidence is on record.",
 	}
 	if b.Claim.Link == People {
@@ -200,7 +200,7 @@ func (b *bench) stale(age time.Duration) {
 		Reason: EvidenceStale, Stage: b.unlooked(b.Evidence.LastSeen), Cause: "evidence/" + string(b.Claim.Link), Since: b.Evidence.LastSeen.Add(b.Claim.MaxAge()),
 		Summary: fmt.Sprintf("The last look at %s is %s old; it is due every %s.", b.what(), Ago(age), Ago(b.Claim.Every)),
 		Impact:  b.lastKnown(),
-		Action:  "Check that the patrol runs and is on time; see the monitor page.",
+		Action:  "Check that the patrol runs and is on time; see the page Watch.",
 	}
 	if b.Claim.Link == People {
 		f.Summary = fmt.Sprintf("Nothing was sent through the channel %s for %s, so nobody knows whether it still works.", b.what(), Ago(age))
