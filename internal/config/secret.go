@@ -149,11 +149,11 @@ func (s *State) UnmarshalText(b []byte) error {
 	case isReference(t):
 		return s.Secret.UnmarshalText(b)
 	case t == "":
-		return errors.New("is empty: want a directory, or env:NAME or file:PATH leading to postgres://...")
+		return errors.New("is empty: want a directory, or env:NAME or file:PATH leading to a postgres:// address")
 	case strings.HasPrefix(t, "postgres:") || strings.HasPrefix(t, "postgresql:"):
 		return errors.New("must be a directory, or a reference (env:NAME or file:PATH) to the address of a database, which may hold a password")
 	case strings.Contains(t, "://"):
-		return errors.New("must be a directory, or a reference (env:NAME or file:PATH) to postgres://...")
+		return errors.New("must be a directory, or a reference (env:NAME or file:PATH) to a postgres:// address")
 	}
 	*s = NewState(t)
 	return nil

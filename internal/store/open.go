@@ -84,11 +84,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	scheme, _, hasScheme := strings.Cut(o.DSN, "://")
 	switch {
 	case o.DSN == "":
-		return nil, errors.New("open database: no place given: want a directory, a file ending in .db, or postgres://...")
+		return nil, errors.New("open database: no place given: want a directory, a file ending in .db, or a postgres:// address")
 	case hasScheme && (scheme == "postgres" || scheme == "postgresql"):
 		err = db.openPostgres(ctx, o.DSN)
 	case hasScheme && scheme != "sqlite":
-		return nil, fmt.Errorf("open database: %s:// is not supported: want a directory, a file ending in .db, or postgres://...", scheme)
+		return nil, fmt.Errorf("open database: %s:// is not supported: want a directory, a file ending in .db, or a postgres:// address", scheme)
 	default:
 		err = db.openSQLite(ctx, strings.TrimPrefix(o.DSN, "sqlite://"))
 	}
