@@ -344,8 +344,12 @@ func TestCheckStatuses(t *testing.T) {
 		targets string
 		want    int
 	}{
-		{"good.example", exitUpheld}, {"expired.example", exitBroken}, {"half.example", exitUnknown}, {"good.example half.example", exitUnknown},
-		{"half.example expired.example", exitBroken}, {"soon.example", exitBroken},
+		{"good.example", exitUpheld},
+		{"expired.example", exitBroken},
+		{"half.example", exitUnknown},
+		{"good.example half.example", exitUnknown},
+		{"half.example expired.example", exitBroken},
+		{"soon.example", exitBroken},
 	} {
 		if code, _, _ := runCheck(t, testWorld(), strings.Fields(c.targets)...); code != c.want {
 			t.Errorf("%s gives status %d, want %d", c.targets, code, c.want)

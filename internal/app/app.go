@@ -373,10 +373,13 @@ func needsRestart(old, c *config.Config) error {
 		name    string
 		changed bool
 	}{
-		{"listen", old.Listen != c.Listen}, {"state", old.State.Value() != c.State.Value()},
+		{"listen", old.Listen != c.Listen},
+		{"state", old.State.Value() != c.State.Value()},
 		{"base_url", old.BaseURL != c.BaseURL && (old.Listen == c.Listen || c.BaseURL != "http://"+c.Listen)},
-		{"sign_in", !sameSignIn(old.SignIn, c.SignIn)}, {"metrics.otlp", old.Metrics.OTLP.Value() != c.Metrics.OTLP.Value()},
-		{"monitor.control", old.Monitor.Control != c.Monitor.Control}, {"concurrency", old.Concurrency != c.Concurrency},
+		{"sign_in", !sameSignIn(old.SignIn, c.SignIn)},
+		{"metrics.otlp", old.Metrics.OTLP.Value() != c.Metrics.OTLP.Value()},
+		{"monitor.control", old.Monitor.Control != c.Monitor.Control},
+		{"concurrency", old.Concurrency != c.Concurrency},
 	} {
 		if k.changed {
 			keys = append(keys, k.name)

@@ -42,8 +42,10 @@ func serveNames() error {
 	if err != nil {
 		return err
 	}
-	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench root"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().AddDate(10, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench root"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().AddDate(10, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, root, root, &key.PublicKey, key)
 	if err != nil {
 		return err
@@ -62,8 +64,10 @@ func serveNames() error {
 			return c.(*tls.Certificate), nil
 		}
 		serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
-		leaf, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: serial, DNSNames: []string{h.ServerName}, NotBefore: time.Now().Add(-24 * time.Hour),
-			NotAfter: time.Now().AddDate(0, 0, 89), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, root, &key.PublicKey, key)
+		leaf, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+			SerialNumber: serial, DNSNames: []string{h.ServerName}, NotBefore: time.Now().Add(-24 * time.Hour),
+			NotAfter: time.Now().AddDate(0, 0, 89), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}, root, &key.PublicKey, key)
 		if err != nil {
 			return nil, err
 		}
@@ -148,8 +152,10 @@ func BenchmarkPatrol(b *testing.B) {
 	var skip atomic.Int64 // how far the product's clock is ahead
 	for b.Loop() {
 		ctx, stop := context.WithCancel(context.Background())
-		a, err := app.New(app.Options{Config: declare(endpoints), Tick: 50 * time.Millisecond, Scan: time.Hour,
-			Now: func() time.Time { return time.Now().Add(time.Duration(skip.Load())) }})
+		a, err := app.New(app.Options{
+			Config: declare(endpoints), Tick: 50 * time.Millisecond, Scan: time.Hour,
+			Now: func() time.Time { return time.Now().Add(time.Duration(skip.Load())) },
+		})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -84,9 +84,11 @@ func runChild(raw string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	a, err := app.New(app.Options{Config: &c, Stdout: os.Stdout, Tick: 50 * time.Millisecond, Scan: time.Second,
+	a, err := app.New(app.Options{
+		Config: &c, Stdout: os.Stdout, Tick: 50 * time.Millisecond, Scan: time.Second,
 		Retry:  []time.Duration{100 * time.Millisecond, 300 * time.Millisecond},
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
 	if err != nil {
 		return err
 	}
@@ -189,8 +191,10 @@ func (s *sink) serve(w http.ResponseWriter, r *http.Request) {
 	if s.calm {
 		dice = 0
 	}
-	c := call{channel: strings.TrimPrefix(r.URL.Path, "/"), notice: body.Notice, kind: body.Kind, stage: body.Stage, incident: body.Incident.ID, dedup: body.DedupKey,
-		at: time.Now(), recorded: dice < 0.4 || dice >= 0.7, told: dice < 0.4}
+	c := call{
+		channel: strings.TrimPrefix(r.URL.Path, "/"), notice: body.Notice, kind: body.Kind, stage: body.Stage, incident: body.Incident.ID, dedup: body.DedupKey,
+		at: time.Now(), recorded: dice < 0.4 || dice >= 0.7, told: dice < 0.4,
+	}
 	s.calls = append(s.calls, c)
 	s.mu.Unlock()
 	switch {

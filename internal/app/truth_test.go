@@ -113,8 +113,10 @@ func TestTruth(t *testing.T) {
 }
 
 func judge(e lab.Entry, target assure.Target, served assure.Served, now time.Time) assure.Judgement {
-	claim := assure.Claim{ID: assure.NewClaimID(assure.Serving, "lab", target.String()), Link: assure.Serving, Certificate: "lab",
-		Subject: target.String(), Declared: now, Every: 15 * time.Minute}
+	claim := assure.Claim{
+		ID: assure.NewClaimID(assure.Serving, "lab", target.String()), Link: assure.Serving, Certificate: "lab",
+		Subject: target.String(), Declared: now, Every: 15 * time.Minute,
+	}
 	evidence := &assure.Evidence{Claim: claim.ID, Fact: served, Observer: "test", FirstSeen: now, LastSeen: now, Count: 1}
 	return assure.Judge(assure.Case{Claim: claim, Evidence: evidence, Issued: e.Issued}, assure.Setting{Now: now})
 }

@@ -62,8 +62,10 @@ func signIn(s config.SignIn) web.AuthOptions {
 		o.Users = append(o.Users, assure.User{Name: u.Name, PasswordHash: u.PasswordHash.Value()})
 	}
 	if s.OIDC != nil {
-		o.OIDC = &web.OIDCOptions{Issuer: s.OIDC.Issuer, ClientID: s.OIDC.ClientID, ClientSecret: s.OIDC.ClientSecret.Value(),
-			AllowDomains: s.OIDC.AllowDomains, AllowGroups: s.OIDC.AllowGroups}
+		o.OIDC = &web.OIDCOptions{
+			Issuer: s.OIDC.Issuer, ClientID: s.OIDC.ClientID, ClientSecret: s.OIDC.ClientSecret.Value(),
+			AllowDomains: s.OIDC.AllowDomains, AllowGroups: s.OIDC.AllowGroups,
+		}
 	}
 	return o
 }

@@ -33,8 +33,10 @@ func start(t *testing.T, c *config.Config, path string) *product {
 	if testing.Verbose() {
 		log = os.Stderr
 	}
-	a, err := app.New(app.Options{Config: c, ConfigPath: path, Tick: 50 * time.Millisecond, Scan: time.Second, Version: "test",
-		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	a, err := app.New(app.Options{
+		Config: c, ConfigPath: path, Tick: 50 * time.Millisecond, Scan: time.Second, Version: "test",
+		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,8 +69,10 @@ func Acknowledge(i Incident, who string, at time.Time) (next Incident, e Event, 
 		return i, Event{}, false
 	}
 	i.State, i.AckedBy, i.AckedAt, i.AckedStage = Acked, who, at.UTC(), i.Stage
-	return i, Event{Incident: i.ID, At: at.UTC(), Kind: "acknowledged", Stage: i.Stage, Who: who,
-		Text: fmt.Sprintf("%s acknowledged the stage %s. A worse stage will page again.", clip(who, 80), i.Stage)}, true
+	return i, Event{
+		Incident: i.ID, At: at.UTC(), Kind: "acknowledged", Stage: i.Stage, Who: who,
+		Text: fmt.Sprintf("%s acknowledged the stage %s. A worse stage will page again.", clip(who, 80), i.Stage),
+	}, true
 }
 
 type touchKey struct {
@@ -98,8 +100,10 @@ type advance struct {
 
 func newAdvance(d Docket, s Setting) *advance {
 	s.Now = moment(s.Now)
-	a := &advance{Setting: s, byCause: map[string]*Incident{}, byID: map[IncidentID]*Incident{}, before: map[IncidentID]Incident{},
-		elsewhere: d.Elsewhere, apartStage: d.ElsewhereStage, touches: map[touchKey]Touch{}, was: map[touchKey]Touch{}, cleared: map[touchKey]Touch{}, worst: map[IncidentID]Finding{}}
+	a := &advance{
+		Setting: s, byCause: map[string]*Incident{}, byID: map[IncidentID]*Incident{}, before: map[IncidentID]Incident{},
+		elsewhere: d.Elsewhere, apartStage: d.ElsewhereStage, touches: map[touchKey]Touch{}, was: map[touchKey]Touch{}, cleared: map[touchKey]Touch{}, worst: map[IncidentID]Finding{},
+	}
 	for _, i := range d.Incidents {
 		if i.State == Resolved {
 			continue
@@ -461,6 +465,8 @@ func sameIncident(a, b Incident) bool {
 
 // incidentFields is an incident as a comparable value.
 func incidentFields(i Incident) [22]any {
-	return [22]any{i.Round, i.Eased, i.EasedAt.UTC(), i.ID, i.Cause, i.State, i.Link, i.Reason, i.Severity, i.Stage, i.Since.UTC(), i.OpenedAt.UTC(), i.HurtsAt.UTC(),
-		i.Summary, i.Impact, i.Action, i.Basis, i.AckedBy, i.AckedAt.UTC(), i.AckedStage, i.ResolvedAt.UTC(), i.Resolution}
+	return [22]any{
+		i.Round, i.Eased, i.EasedAt.UTC(), i.ID, i.Cause, i.State, i.Link, i.Reason, i.Severity, i.Stage, i.Since.UTC(), i.OpenedAt.UTC(), i.HurtsAt.UTC(),
+		i.Summary, i.Impact, i.Action, i.Basis, i.AckedBy, i.AckedAt.UTC(), i.AckedStage, i.ResolvedAt.UTC(), i.Resolution,
+	}
 }

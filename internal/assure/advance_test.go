@@ -21,8 +21,10 @@ type court struct {
 }
 
 func newCourt(t *testing.T) *court {
-	return &court{t: t, incidents: map[IncidentID]Incident{}, touches: map[string]Touch{}, notices: map[string]Notice{},
-		s: Setting{Now: now, DefaultRoute: "sre", Routes: map[string][]string{"sre": {"slack", "pd"}, "web": {"mail"}}}}
+	return &court{
+		t: t, incidents: map[IncidentID]Incident{}, touches: map[string]Touch{}, notices: map[string]Notice{},
+		s: Setting{Now: now, DefaultRoute: "sre", Routes: map[string][]string{"sre": {"slack", "pd"}, "web": {"mail"}}},
+	}
 }
 
 func (c *court) docket(ids []ClaimID, causes []string) Docket {

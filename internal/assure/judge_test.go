@@ -24,8 +24,10 @@ func healthy() Served {
 	inter := Cert{Fingerprint: "inter", Subject: "CN=Inter", NotBefore: now.Add(-400 * day), NotAfter: now.Add(900 * day)}
 	return Served{
 		Certs: []Cert{leaf, inter, {Fingerprint: "root", Subject: "CN=Root"}},
-		Chains: []Chain{{Certs: []string{"leaf", "inter"}, NameMatches: true, ServerAuth: true,
-			Paths: []Path{{Certs: []string{"leaf", "inter", "root"}, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, LimitedBy: "leaf"}}}},
+		Chains: []Chain{{
+			Certs: []string{"leaf", "inter"}, NameMatches: true, ServerAuth: true,
+			Paths: []Path{{Certs: []string{"leaf", "inter", "root"}, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, LimitedBy: "leaf"}},
+		}},
 		Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: 0, TLS: "1.3"}},
 	}
 }
@@ -47,8 +49,10 @@ func two(second func(*Served)) Served {
 }
 
 func claim() Claim {
-	return Claim{ID: NewClaimID(Serving, "www", "www.example.com"), Link: Serving, Certificate: "www", Subject: "www.example.com",
-		Route: "sre", Declared: now.Add(-100 * day), Every: 15 * time.Minute}
+	return Claim{
+		ID: NewClaimID(Serving, "www", "www.example.com"), Link: Serving, Certificate: "www", Subject: "www.example.com",
+		Route: "sre", Declared: now.Add(-100 * day), Every: 15 * time.Minute,
+	}
 }
 
 func seen(f Fact) *Evidence {
@@ -72,8 +76,11 @@ func TestServing(t *testing.T) {
 		"a six-day certificate is judged by the same shares":              {withLeaf(leafCert("l", -100*time.Hour, 60*time.Hour)), nil, want{Upheld, ""}},
 		"a six-day certificate late by a few hours is a ticket":           {withLeaf(leafCert("l", -115*time.Hour, 45*time.Hour)), nil, want{Broken, "expiring/ticket"}},
 		"a six-day certificate pages when a tenth is left":                {withLeaf(leafCert("l", -145*time.Hour, 15*time.Hour)), nil, want{Broken, "expiring/page"}},
-		"a team that needs three days is paged three days before": {withLeaf(leafCert("l", -18*day, 2*day)),
-			func(c *Case, _ *Setting) { c.Claim.TimeToRepair = 3 * day }, want{Broken, "expiring/page"}},
+		"a team that needs three days is paged three days before": {
+			withLeaf(leafCert("l", -18*day, 2*day)),
+			func(c *Case, _ *Setting) { c.Claim.TimeToRepair = 3 * day },
+			want{Broken, "expiring/page"},
+		},
 		"a certificate shorter than the time to repair does not page while young": {withLeaf(leafCert("l", -time.Minute, 9*time.Minute)), nil, want{Upheld, ""}},
 		"expired by a second": {withLeaf(leafCert("l", -90*day, -time.Second)), nil, want{Broken, "expired/outage"}},
 		"the last second is still valid (RFC 5280: both ends count)": {withLeaf(leafCert("l", -90*day, 0)), nil, want{Broken, "expiring/page"}},
@@ -211,10 +218,16 @@ func TestServing(t *testing.T) {
 			return s
 		}(), nil, want{Broken, "handshake_failed/outage"}},
 		"nothing listens": {Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: Refused, At: AtConnect}}}, nil, want{Unknown, "unreachable/ticket"}},
-		"nothing listens, and what was last seen ends tonight": {Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: Refused, At: AtConnect}}},
-			func(c *Case, _ *Setting) { c.ValidUntil = now.Add(6 * time.Hour) }, want{Unknown, "unreachable/page"}},
-		"a failure that may pass is not told at first": {Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: Refused, At: AtConnect}}},
-			func(c *Case, s *Setting) { s.Policy.Confirm = 2 * day }, want{Unknown, "unreachable/none"}},
+		"nothing listens, and what was last seen ends tonight": {
+			Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: Refused, At: AtConnect}}},
+			func(c *Case, _ *Setting) { c.ValidUntil = now.Add(6 * time.Hour) },
+			want{Unknown, "unreachable/page"},
+		},
+		"a failure that may pass is not told at first": {
+			Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: Refused, At: AtConnect}}},
+			func(c *Case, s *Setting) { s.Policy.Confirm = 2 * day },
+			want{Unknown, "unreachable/none"},
+		},
 		"no route to IPv6 is said, and does not hide what IPv4 shows": {two(func(s *Served) {
 			s.Sightings[1] = Sighting{Address: "[2001:db8::1]:443", Chain: -1, Failure: NoRoute, At: AtConnect}
 		}), nil, want{Upheld, "unreachable/none"}},
@@ -222,8 +235,11 @@ func TestServing(t *testing.T) {
 		"NXDOMAIN":   {Served{DNS: DNS{Failure: DNSNXDomain}}, nil, want{Broken, "dns_failed/ticket"}},
 		"SERVFAIL":   {Served{DNS: DNS{Failure: DNSServfail}}, nil, want{Unknown, "dns_failed/ticket"}},
 		"no address": {Served{DNS: DNS{Failure: DNSNoAddress}}, nil, want{Broken, "no_address/ticket"}},
-		"when notafter is cut off, an unreachable endpoint is our fault": {Served{DNS: DNS{Failure: DNSTimeout}},
-			func(_ *Case, s *Setting) { s.Blind = "no host answers" }, want{Unknown, "blind/page"}},
+		"when notafter is cut off, an unreachable endpoint is our fault": {
+			Served{DNS: DNS{Failure: DNSTimeout}},
+			func(_ *Case, s *Setting) { s.Blind = "no host answers" },
+			want{Unknown, "blind/page"},
+		},
 		"a look that brought nothing is missing evidence": {Served{}, nil, want{Unknown, "evidence_missing/page"}},
 	}
 	for name, tc := range cases {

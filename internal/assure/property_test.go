@@ -24,8 +24,10 @@ var instants = rapid.Custom(func(t *rapid.T) time.Time {
 })
 
 func genCert(t *rapid.T, fp string) Cert {
-	return Cert{Fingerprint: fp, Subject: rapid.StringN(0, 20, 40).Draw(t, "subject"), Names: rapid.SliceOfN(rapid.StringN(0, 9, 20), 0, 3).Draw(t, "names"),
-		NotBefore: instants.Draw(t, "nb"), NotAfter: instants.Draw(t, "na")}
+	return Cert{
+		Fingerprint: fp, Subject: rapid.StringN(0, 20, 40).Draw(t, "subject"), Names: rapid.SliceOfN(rapid.StringN(0, 9, 20), 0, 3).Draw(t, "names"),
+		NotBefore: instants.Draw(t, "nb"), NotAfter: instants.Draw(t, "na"),
+	}
 }
 
 var served = rapid.Custom(func(t *rapid.T) Served {
@@ -36,16 +38,20 @@ var served = rapid.Custom(func(t *rapid.T) Served {
 	}
 	fp := rapid.SampledFrom(fps)
 	for range rapid.IntRange(0, 3).Draw(t, "chains") {
-		c := Chain{Certs: rapid.SliceOfN(fp, 0, 3).Draw(t, "chain"), NameMatches: rapid.Bool().Draw(t, "name"), SelfSigned: rapid.Bool().Draw(t, "self"),
+		c := Chain{
+			Certs: rapid.SliceOfN(fp, 0, 3).Draw(t, "chain"), NameMatches: rapid.Bool().Draw(t, "name"), SelfSigned: rapid.Bool().Draw(t, "self"),
 			ServerAuth: rapid.Bool().Draw(t, "eku"), PublicTrust: rapid.Bool().Draw(t, "public"), UntrustedRoot: rapid.Bool().Draw(t, "untrusted"),
 			WeakKey: rapid.SampledFrom([]string{"", "RSA 1024"}).Draw(t, "key"), WeakSignature: rapid.SampledFrom([]string{"", "SHA1-RSA"}).Draw(t, "sig"),
-			Unparsed: rapid.SampledFrom([]string{"", "", "", "bad DER"}).Draw(t, "unparsed"), PathError: rapid.SampledFrom([]string{"", "name constraints"}).Draw(t, "patherr")}
+			Unparsed: rapid.SampledFrom([]string{"", "", "", "bad DER"}).Draw(t, "unparsed"), PathError: rapid.SampledFrom([]string{"", "name constraints"}).Draw(t, "patherr"),
+		}
 		for range rapid.IntRange(0, 2).Draw(t, "paths") {
 			c.Paths = append(c.Paths, Path{Certs: rapid.SliceOfN(fp, 0, 3).Draw(t, "path"), NotBefore: instants.Draw(t, "pnb"), NotAfter: instants.Draw(t, "pna"), LimitedBy: fp.Draw(t, "limit")})
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "revocations") {
-			c.Revocation = append(c.Revocation, Revocation{Cert: fp.Draw(t, "rc"), Via: "crl", URL: rapid.String().Draw(t, "url"),
-				Status: rapid.SampledFrom([]string{RevocationGood, RevocationRevoked, RevocationUnknown, "?"}).Draw(t, "rs"), RevokedAt: instants.Draw(t, "ra")})
+			c.Revocation = append(c.Revocation, Revocation{
+				Cert: fp.Draw(t, "rc"), Via: "crl", URL: rapid.String().Draw(t, "url"),
+				Status: rapid.SampledFrom([]string{RevocationGood, RevocationRevoked, RevocationUnknown, "?"}).Draw(t, "rs"), RevokedAt: instants.Draw(t, "ra"),
+			})
 		}
 		s.Chains = append(s.Chains, c)
 	}
@@ -54,7 +60,8 @@ var served = rapid.Custom(func(t *rapid.T) Served {
 			Address: rapid.SampledFrom([]string{"192.0.2.1:443", "192.0.2.2:443", "[2001:db8::1]:443", "nonsense"}).Draw(t, "addr"),
 			NoSNI:   rapid.Bool().Draw(t, "nosni"), Offered: rapid.SampledFrom([]string{"", "", "rsa", "ecdsa"}).Draw(t, "offered"),
 			Failure: rapid.SampledFrom([]Failure{OK, OK, Refused, NoRoute, Timeout, Reset, Alert, NotTLS, Malformed, TooLarge, UpgradeRefused, UpgradeFailed, Panicked, LocalFailure, "novel"}).Draw(t, "failure"),
-			At:      rapid.SampledFrom([]string{"", AtConnect, AtUpgrade, AtHandshake}).Draw(t, "at"), Chain: rapid.IntRange(-2, 4).Draw(t, "index"), ClientCert: rapid.Bool().Draw(t, "mtls")})
+			At:      rapid.SampledFrom([]string{"", AtConnect, AtUpgrade, AtHandshake}).Draw(t, "at"), Chain: rapid.IntRange(-2, 4).Draw(t, "index"), ClientCert: rapid.Bool().Draw(t, "mtls"),
+		})
 	}
 	s.DNS.Failure = rapid.SampledFrom([]DNSFailure{DNSOK, DNSOK, DNSOK, DNSNXDomain, DNSNoAddress, DNSServfail, DNSTimeout, DNSInvalid, "novel"}).Draw(t, "dns")
 	return s
@@ -76,10 +83,14 @@ var fact = rapid.Custom(func(t *rapid.T) Fact {
 })
 
 var anyCase = rapid.Custom(func(t *rapid.T) Case {
-	c := Case{Claim: Claim{ID: "x", Link: rapid.SampledFrom(append(Links(), "novel")).Draw(t, "link"),
-		Subject:     rapid.SampledFrom([]string{"www.example.com", SubjectControl, SubjectHeartbeat, SubjectPatrol, "\x00", ""}).Draw(t, "subject"),
-		Certificate: "www", Declared: instants.Draw(t, "declared"), Every: time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "every"))},
-		ValidUntil: instants.Draw(t, "valid")}
+	c := Case{
+		Claim: Claim{
+			ID: "x", Link: rapid.SampledFrom(append(Links(), "novel")).Draw(t, "link"),
+			Subject:     rapid.SampledFrom([]string{"www.example.com", SubjectControl, SubjectHeartbeat, SubjectPatrol, "\x00", ""}).Draw(t, "subject"),
+			Certificate: "www", Declared: instants.Draw(t, "declared"), Every: time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "every")),
+		},
+		ValidUntil: instants.Draw(t, "valid"),
+	}
 	if rapid.IntRange(0, 9).Draw(t, "has") > 0 {
 		ev := &Evidence{Fact: fact.Draw(t, "fact"), FirstSeen: instants.Draw(t, "first"), LastSeen: instants.Draw(t, "last"), Count: rapid.Int64Range(0, 9).Draw(t, "count")}
 		if rapid.Bool().Draw(t, "alternates") {
@@ -95,8 +106,10 @@ var anyCase = rapid.Custom(func(t *rapid.T) Case {
 })
 
 var settings = rapid.Custom(func(t *rapid.T) Setting {
-	return Setting{Now: now, Policy: Policy{Confirm: time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "confirm")), TimeToRepair: time.Duration(rapid.Int64Range(0, int64(40*day)).Draw(t, "repair")), Clear: rapid.IntRange(0, 3).Draw(t, "clear")},
-		Blind: rapid.SampledFrom([]string{"", "", "no host answers"}).Draw(t, "blind"), DefaultRoute: "sre", Routes: map[string][]string{"sre": {"slack", "pd"}}}
+	return Setting{
+		Now: now, Policy: Policy{Confirm: time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "confirm")), TimeToRepair: time.Duration(rapid.Int64Range(0, int64(40*day)).Draw(t, "repair")), Clear: rapid.IntRange(0, 3).Draw(t, "clear")},
+		Blind: rapid.SampledFrom([]string{"", "", "no host answers"}).Draw(t, "blind"), DefaultRoute: "sre", Routes: map[string][]string{"sre": {"slack", "pd"}},
+	}
 })
 
 // Judge is total: whatever the claim and the evidence, exactly one verdict, and a verdict other than upheld says why.

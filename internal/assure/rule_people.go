@@ -12,7 +12,8 @@ func channelRule(b *bench, fact Fact) bool {
 	if d.Class == Accepted {
 		return true
 	}
-	f := Finding{Reason: ChannelFailing, Cause: "channel/" + b.Claim.Subject,
+	f := Finding{
+		Reason: ChannelFailing, Cause: "channel/" + b.Claim.Subject,
 		Impact: "Whoever is told through it is not told. Other channels of the route still work.",
 		Basis:  b.basis() + " " + sentence(d.Detail),
 	}

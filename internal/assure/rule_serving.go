@@ -241,10 +241,12 @@ func (v *view) differs() {
 // stale: what was issued must be what is served.
 func (v *view) stale() {
 	if v.IssuedProblem != "" {
-		v.add(Unknown, Finding{Reason: BlindReason, Stage: v.stageOf(true, BlindReason, "", StageTicket), Cause: "issued/" + v.Claim.Certificate,
+		v.add(Unknown, Finding{
+			Reason: BlindReason, Stage: v.stageOf(true, BlindReason, "", StageTicket), Cause: "issued/" + v.Claim.Certificate,
 			Summary: fmt.Sprintf("Whether %s serves the newest certificate is not known: %s.", v.host(), clip(v.IssuedProblem, 200)),
 			Impact:  "A server that was not reloaded after a renewal goes unnoticed until its certificate is about to expire.",
-			Action:  "Make the file named under issued readable to notafter, or take the key out of the configuration."})
+			Action:  "Make the file named under issued readable to notafter, or take the key out of the configuration.",
+		})
 	}
 	if v.Issued == nil {
 		return
@@ -255,10 +257,12 @@ func (v *view) stale() {
 			continue
 		}
 		v.at(s.addresses, Broken, func(a string) Finding {
-			return Finding{Reason: ServedStale, Stage: v.stageOf(true, ServedStale, a, StageTicket), Cause: v.lag(), HurtsAt: s.leaf.NotAfter,
+			return Finding{
+				Reason: ServedStale, Stage: v.stageOf(true, ServedStale, a, StageTicket), Cause: v.lag(), HurtsAt: s.leaf.NotAfter,
 				Summary: fmt.Sprintf("%s still serves the certificate of %s although a newer one was issued at %s.", v.host(), stamp(s.leaf.NotBefore), stamp(v.Issued.NotBefore)),
 				Impact:  fmt.Sprintf("Nobody yet. Every client of it is refused from %s on, although renewal looks fine.", stamp(s.leaf.NotAfter)),
-				Action:  "Install the new certificate there and reload the server."}
+				Action:  "Install the new certificate there and reload the server.",
+			}
 		})
 	}
 }

@@ -93,10 +93,12 @@ func (v *view) revocation(s *shown) {
 			if r.Reason != "" {
 				why = " (" + clip(r.Reason, 40) + ")"
 			}
-			f := Finding{Reason: Revoked, Stage: StageOutage, Cause: "revoked/" + fp,
+			f := Finding{
+				Reason: Revoked, Stage: StageOutage, Cause: "revoked/" + fp,
 				Summary: fmt.Sprintf("The certificate for %s is revoked%s, says the authority's %s.", name, why, viaText(r.Via)),
 				Impact:  "Clients that check revocation refuse it, browsers above all.",
-				Action:  "Renew it with a new key and install it everywhere; find out who revoked it and why."}
+				Action:  "Renew it with a new key and install it everywhere; find out who revoked it and why.",
+			}
 			if !r.RevokedAt.IsZero() && !r.RevokedAt.After(v.Now) {
 				f.Since, f.HurtsAt = r.RevokedAt, r.RevokedAt
 			} else {
@@ -110,10 +112,12 @@ func (v *view) revocation(s *shown) {
 		}
 		r := answers[0]
 		v.at(s.addresses, Unknown, func(a string) Finding {
-			return Finding{Reason: RevocationUnclear, Stage: v.stageOf(true, RevocationUnclear, a, StageTicket), Cause: "revocation/" + hostOf(r.URL),
+			return Finding{
+				Reason: RevocationUnclear, Stage: v.stageOf(true, RevocationUnclear, a, StageTicket), Cause: "revocation/" + hostOf(r.URL),
 				Summary: fmt.Sprintf("Whether the certificate for %s is revoked could not be found out: %s.", name, clip(firstOf([]string{r.Detail}, "no answer"), 160)),
 				Impact:  "Most clients accept it meanwhile; those that insist on an answer refuse it.",
-				Action:  "Check that this machine reaches " + firstOf([]string{clip(r.URL, 120)}, "the authority's revocation service") + ", or set revocation to off where it never can."}
+				Action:  "Check that this machine reaches " + firstOf([]string{clip(r.URL, 120)}, "the authority's revocation service") + ", or set revocation to off where it never can.",
+			}
 		})
 	}
 }

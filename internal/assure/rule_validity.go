@@ -21,23 +21,31 @@ func (v *view) validity(s *shown) (refused bool) {
 	switch {
 	case now.Before(leaf.NotBefore):
 		refused = true
-		say(Finding{Reason: NotYetValid, Stage: StageOutage, Cause: cause, HurtsAt: v.since(NotYetValid, ""),
+		say(Finding{
+			Reason: NotYetValid, Stage: StageOutage, Cause: cause, HurtsAt: v.since(NotYetValid, ""),
 			Summary: fmt.Sprintf("The certificate for %s is valid only from %s, in %s.", name, stamp(leaf.NotBefore), Ago(leaf.NotBefore.Sub(now))),
-			Impact:  "Every client refuses it until then.", Action: "Go back to the certificate before it, and check the clock of whatever issued this one."})
+			Impact:  "Every client refuses it until then.", Action: "Go back to the certificate before it, and check the clock of whatever issued this one.",
+		})
 	case now.After(leaf.NotAfter):
 		refused = true
-		say(Finding{Reason: Expired, Stage: StageOutage, Cause: cause, Since: leaf.NotAfter, HurtsAt: leaf.NotAfter,
+		say(Finding{
+			Reason: Expired, Stage: StageOutage, Cause: cause, Since: leaf.NotAfter, HurtsAt: leaf.NotAfter,
 			Summary: fmt.Sprintf("The certificate for %s expired %s ago, at %s.", name, Ago(now.Sub(leaf.NotAfter)), stamp(leaf.NotAfter)),
-			Impact:  "Every client has been refused since then.", Action: renew})
+			Impact:  "Every client has been refused since then.", Action: renew,
+		})
 	case !now.Before(life.PageAt):
-		say(Finding{Reason: Expiring, Stage: StagePage, Cause: cause, Since: life.RenewBy, HurtsAt: leaf.NotAfter,
+		say(Finding{
+			Reason: Expiring, Stage: StagePage, Cause: cause, Since: life.RenewBy, HurtsAt: leaf.NotAfter,
 			Summary: fmt.Sprintf("The certificate for %s expires in %s, at %s, and should have been renewed by %s.", name, Ago(leaf.NotAfter.Sub(now)), stamp(leaf.NotAfter), stamp(life.RenewBy)),
-			Impact:  fmt.Sprintf("Every client is refused from %s on.", stamp(leaf.NotAfter)), Action: "Find out why renewal failed (the renewer's log) and renew now; there may be no time for a second try."})
+			Impact:  fmt.Sprintf("Every client is refused from %s on.", stamp(leaf.NotAfter)), Action: "Find out why renewal failed (the renewer's log) and renew now; there may be no time for a second try.",
+		})
 	case now.After(life.RenewBy):
-		say(Finding{Reason: Expiring, Stage: StageTicket, Cause: cause, Since: life.RenewBy, HurtsAt: leaf.NotAfter,
+		say(Finding{
+			Reason: Expiring, Stage: StageTicket, Cause: cause, Since: life.RenewBy, HurtsAt: leaf.NotAfter,
 			Summary: fmt.Sprintf("The certificate for %s should have been renewed by %s; it expires in %s.", name, stamp(life.RenewBy), Ago(leaf.NotAfter.Sub(now))),
 			Impact:  fmt.Sprintf("Nobody yet. Every client is refused from %s on; a page goes out at %s.", stamp(leaf.NotAfter), stamp(life.PageAt)),
-			Action:  "Find out why renewal has not happened: the renewer's log, its permission to write DNS, and whether the server reloaded."})
+			Action:  "Find out why renewal has not happened: the renewer's log, its permission to write DNS, and whether the server reloaded.",
+		})
 	}
 	if len(s.Paths) == 0 || now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
 		return refused
@@ -48,14 +56,18 @@ func (v *view) validity(s *shown) (refused bool) {
 	chainCause := "chain/" + best.LimitedBy
 	if !slices.ContainsFunc(s.Paths, func(p Path) bool { return p.ValidAt(now) }) {
 		if now.Before(best.NotBefore) {
-			say(Finding{Reason: NotYetValid, Stage: StageOutage, Cause: chainCause, HurtsAt: v.since(NotYetValid, ""),
+			say(Finding{
+				Reason: NotYetValid, Stage: StageOutage, Cause: chainCause, HurtsAt: v.since(NotYetValid, ""),
 				Summary: fmt.Sprintf("The chain for %s is valid only from %s.", name, stamp(best.NotBefore)),
-				Impact:  "Every client refuses it until then.", Action: "Serve a chain that is valid already."})
+				Impact:  "Every client refuses it until then.", Action: "Serve a chain that is valid already.",
+			})
 		} else {
-			say(Finding{Reason: ChainExpired, Stage: StageOutage, Cause: chainCause, Since: best.NotAfter, HurtsAt: best.NotAfter,
+			say(Finding{
+				Reason: ChainExpired, Stage: StageOutage, Cause: chainCause, Since: best.NotAfter, HurtsAt: best.NotAfter,
 				Summary: fmt.Sprintf("The intermediate %q expired at %s, and no other chain leads to a trusted root.", who, stamp(best.NotAfter)),
 				Impact:  "Every client has been refused since then, although the leaf itself is still valid.",
-				Action:  "Serve the authority's current intermediate, or renew the certificate; then reload."})
+				Action:  "Serve the authority's current intermediate, or renew the certificate; then reload.",
+			})
 		}
 		return true
 	}
@@ -73,10 +85,12 @@ func (v *view) validity(s *shown) (refused bool) {
 			verdict = Broken
 		}
 		v.at(s.addresses, verdict, func(string) Finding {
-			return Finding{Reason: ChainExpiring, Stage: stage, Cause: chainCause, HurtsAt: best.NotAfter,
+			return Finding{
+				Reason: ChainExpiring, Stage: stage, Cause: chainCause, HurtsAt: best.NotAfter,
 				Summary: fmt.Sprintf("The chain for %s ends in %s, at %s, before the leaf does: the intermediate %q expires.", name, Ago(best.NotAfter.Sub(now)), stamp(best.NotAfter), who),
 				Impact:  fmt.Sprintf("Every client is refused from %s on.", stamp(best.NotAfter)),
-				Action:  "Serve the authority's current intermediate, or renew the certificate before that moment."}
+				Action:  "Serve the authority's current intermediate, or renew the certificate before that moment.",
+			}
 		})
 	}
 	return false

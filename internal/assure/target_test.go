@@ -38,8 +38,10 @@ func TestParseTarget(t *testing.T) {
 			t.Errorf("%q: canonical form %q reads as %+v, %v", in, got.String(), again, err)
 		}
 	}
-	for _, in := range []string{"", " ", "gopher://x", "example.com:0", "example.com:65536", "example.com:", ":443", "a b", "ex\x00ample", "exa/mple",
-		"https://example.com/path", "[::1", "[x]:1", "1.2.3", "1.2.3.4.5", "*.example.com", "-x.example", "x..y", "example.com@host", "fe80::1%eth0", "a:b:c", "\xff"} {
+	for _, in := range []string{
+		"", " ", "gopher://x", "example.com:0", "example.com:65536", "example.com:", ":443", "a b", "ex\x00ample", "exa/mple",
+		"https://example.com/path", "[::1", "[x]:1", "1.2.3", "1.2.3.4.5", "*.example.com", "-x.example", "x..y", "example.com@host", "fe80::1%eth0", "a:b:c", "\xff",
+	} {
 		if got, err := ParseTarget(in); err == nil {
 			t.Errorf("%q is accepted as %+v", in, got)
 		}

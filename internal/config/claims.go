@@ -62,8 +62,10 @@ func (c *Config) ServingClaims(now time.Time) []assure.Claim {
 // one is configured.
 func (c *Config) MonitorClaims(now time.Time) []assure.Claim {
 	claim := func(subject string, every time.Duration) assure.Claim {
-		return assure.Claim{ID: assure.NewClaimID(assure.Monitor, "", subject), Link: assure.Monitor, Subject: subject, Route: c.Monitor.Route,
-			Declared: now.UTC(), Every: every, TimeToRepair: c.TimeToRepair.Std()}
+		return assure.Claim{
+			ID: assure.NewClaimID(assure.Monitor, "", subject), Link: assure.Monitor, Subject: subject, Route: c.Monitor.Route,
+			Declared: now.UTC(), Every: every, TimeToRepair: c.TimeToRepair.Std(),
+		}
 	}
 	out := []assure.Claim{claim(assure.SubjectPatrol, patrolEvery)}
 	if c.Monitor.Control {
@@ -80,8 +82,10 @@ func (c *Config) MonitorClaims(now time.Time) []assure.Claim {
 func (c *Config) ChannelClaims(now time.Time) []assure.Claim {
 	var out []assure.Claim
 	for _, name := range sortedKeys(c.Channels) {
-		out = append(out, assure.Claim{ID: assure.NewClaimID(assure.People, "", name), Link: assure.People, Subject: name, Route: c.Monitor.Route,
-			Declared: now.UTC(), Every: c.Channels[name].every(), TimeToRepair: c.TimeToRepair.Std()})
+		out = append(out, assure.Claim{
+			ID: assure.NewClaimID(assure.People, "", name), Link: assure.People, Subject: name, Route: c.Monitor.Route,
+			Declared: now.UTC(), Every: c.Channels[name].every(), TimeToRepair: c.TimeToRepair.Std(),
+		})
 	}
 	return out
 }

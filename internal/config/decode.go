@@ -120,9 +120,11 @@ func (d *decoder) resolve(key string, n ast.Node) (node ast.Node, done func(), o
 	return nil, done, false
 }
 
-type shorthand interface{ shorthand() string }
-type oneOrMany interface{ oneOrMany() }
-type choices interface{ choices() []string }
+type (
+	shorthand interface{ shorthand() string }
+	oneOrMany interface{ oneOrMany() }
+	choices   interface{ choices() []string }
+)
 
 // value decodes one node into v. Whatever cannot be decoded is a problem, and v keeps what it had.
 func (d *decoder) value(key string, n ast.Node, v reflect.Value) {

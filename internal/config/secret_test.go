@@ -21,8 +21,10 @@ func TestSecretsResolveAndNeverShow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{"HOOK": "s3cret-hook", "SLACK": "https://s3cret.example/x", "PD": "s3cret-pd", "PT": "s3cret-pt", "PU": "s3cret-pu",
-		"NT": "s3cret-nt", "HEART": "https://s3cret.example/heart", "DSN": "postgres://u:s3cret@db/x", "OIDC": "s3cret-oidc"}
+	env := map[string]string{
+		"HOOK": "s3cret-hook", "SLACK": "https://s3cret.example/x", "PD": "s3cret-pd", "PT": "s3cret-pt", "PU": "s3cret-pu",
+		"NT": "s3cret-nt", "HEART": "https://s3cret.example/heart", "DSN": "postgres://u:s3cret@db/x", "OIDC": "s3cret-oidc",
+	}
 	from := Sources{Env: func(n string) (string, bool) { v, ok := env[n]; return v, ok }}
 	if err := c.ResolveFrom(from); err != nil {
 		t.Fatal(err)

@@ -29,42 +29,78 @@ type room struct {
 }
 
 var rooms = []room{
-	{path: "internal/assure", pure: true,
-		reason: "the centre depends on nothing, so that a rule can be read, tested and trusted on its own"},
-	{path: "internal/oncall", pure: true, planned: true,
-		reason: "who is on call at a given time is arithmetic; it must not depend on how anybody is reached"},
-	{path: "internal/config", imports: []string{"internal/assure"},
-		reason: "the file is decoded into plain structs; what is built from them is decided in app, not in the decoder"},
-	{path: "internal/patrol", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
-		reason: "the patrol knows checks and ledgers as interfaces only, so that any of them can fail in a test"},
-	{path: "internal/probe", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
-		reason: "looking never judges, stores or tells: it brings back facts"},
-	{path: "internal/notify", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
-		reason: "telling people must work whatever else is broken"},
-	{path: "internal/store", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
-		reason: "the store keeps values and knows no room that makes or reads them"},
-	{path: "internal/web", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
-		reason: "pages show what is on record through a reader, so that showing can never change what is judged"},
-	{path: "internal/permit", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
-		reason: "asking the clouds brings back facts, like any other look"},
-	{path: "internal/renew", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
-		reason: "renewal acts and reports; whether it is in time is judged elsewhere"},
-	{path: "internal/kube", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
-		reason: "a cluster is one more source of declarations and facts"},
-	{path: "internal/iac", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
-		reason: "a plan is turned into predicted facts and judged by the same rules as real ones"},
-	{path: "internal/lab", imports: []string{"internal/assure"},
-		reason: "the lab is the world outside: it must not know the product that is tested in it"},
-	{path: "internal/app", imports: []string{"internal/assure", "internal/config", "internal/patrol", "internal/probe", "internal/notify", "internal/store", "internal/web"}, tests: []string{"internal/lab"},
-		reason: "wiring is done in one place, the only one that knows all rooms"},
-	{path: "internal/housetest", tests: []string{"internal/assure"},
-		reason: "the house is looked at from outside; only the list of reason codes is asked for"},
-	{path: "cmd/notafter", imports: []string{"internal/assure", "internal/app", "internal/config", "internal/probe", "internal/web"}, tests: []string{"internal/lab"},
-		reason: "main holds flags, signals and exit statuses; the offline subcommands use the one room they need (check looks with probe, config check reads with config, hash-password hashes with web)"},
-	{path: "cmd/notafter-lab", imports: []string{"internal/assure", "internal/app", "internal/config", "internal/lab"},
-		reason: "the lab's command puts the real product onto the lab, and nothing else may hold both"},
-	{path: "scripts/testrun", pure: true,
-		reason: "what runs the tests must build when nothing else does"},
+	{
+		path: "internal/assure", pure: true,
+		reason: "the centre depends on nothing, so that a rule can be read, tested and trusted on its own",
+	},
+	{
+		path: "internal/oncall", pure: true, planned: true,
+		reason: "who is on call at a given time is arithmetic; it must not depend on how anybody is reached",
+	},
+	{
+		path: "internal/config", imports: []string{"internal/assure"},
+		reason: "the file is decoded into plain structs; what is built from them is decided in app, not in the decoder",
+	},
+	{
+		path: "internal/patrol", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
+		reason: "the patrol knows checks and ledgers as interfaces only, so that any of them can fail in a test",
+	},
+	{
+		path: "internal/probe", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
+		reason: "looking never judges, stores or tells: it brings back facts",
+	},
+	{
+		path: "internal/notify", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
+		reason: "telling people must work whatever else is broken",
+	},
+	{
+		path: "internal/store", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
+		reason: "the store keeps values and knows no room that makes or reads them",
+	},
+	{
+		path: "internal/web", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
+		reason: "pages show what is on record through a reader, so that showing can never change what is judged",
+	},
+	{
+		path: "internal/permit", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
+		reason: "asking the clouds brings back facts, like any other look",
+	},
+	{
+		path: "internal/renew", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
+		reason: "renewal acts and reports; whether it is in time is judged elsewhere",
+	},
+	{
+		path: "internal/kube", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
+		reason: "a cluster is one more source of declarations and facts",
+	},
+	{
+		path: "internal/iac", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
+		reason: "a plan is turned into predicted facts and judged by the same rules as real ones",
+	},
+	{
+		path: "internal/lab", imports: []string{"internal/assure"},
+		reason: "the lab is the world outside: it must not know the product that is tested in it",
+	},
+	{
+		path: "internal/app", imports: []string{"internal/assure", "internal/config", "internal/patrol", "internal/probe", "internal/notify", "internal/store", "internal/web"}, tests: []string{"internal/lab"},
+		reason: "wiring is done in one place, the only one that knows all rooms",
+	},
+	{
+		path: "internal/housetest", tests: []string{"internal/assure"},
+		reason: "the house is looked at from outside; only the list of reason codes is asked for",
+	},
+	{
+		path: "cmd/notafter", imports: []string{"internal/assure", "internal/app", "internal/config", "internal/probe", "internal/web"}, tests: []string{"internal/lab"},
+		reason: "main holds flags, signals and exit statuses; the offline subcommands use the one room they need (check looks with probe, config check reads with config, hash-password hashes with web)",
+	},
+	{
+		path: "cmd/notafter-lab", imports: []string{"internal/assure", "internal/app", "internal/config", "internal/lab"},
+		reason: "the lab's command puts the real product onto the lab, and nothing else may hold both",
+	},
+	{
+		path: "scripts/testrun", pure: true,
+		reason: "what runs the tests must build when nothing else does",
+	},
 }
 
 type pkg struct {

@@ -71,16 +71,22 @@ func NewCA(o CAOptions) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the authority: %w", err)
 	}
-	ca := &CA{opts: o, base: "http://" + l.Addr().String(),
-		authorities: map[string]*Authority{}, rsaKeys: map[KeyType]*rsa.PrivateKey{}, requests: map[string]int{}}
+	ca := &CA{
+		opts: o, base: "http://" + l.Addr().String(),
+		authorities: map[string]*Authority{}, rsaKeys: map[KeyType]*rsa.PrivateKey{}, requests: map[string]int{},
+	}
 	ca.server = &http.Server{Handler: ca.gate.guard(ca.handler()), ReadHeaderTimeout: 10 * time.Second}
 	ca.served.Go(func() { _ = ca.server.Serve(l) }) // ends when Stop closes the server
 	now := o.Now()
-	ca.Root, err = ca.NewAuthority(nil, AuthorityOptions{Name: o.Name + " Root", Key: P384,
-		NotBefore: now.Add(-2 * o.Life), NotAfter: now.Add(2 * o.Life)})
+	ca.Root, err = ca.NewAuthority(nil, AuthorityOptions{
+		Name: o.Name + " Root", Key: P384,
+		NotBefore: now.Add(-2 * o.Life), NotAfter: now.Add(2 * o.Life),
+	})
 	if err == nil {
-		ca.Issuing, err = ca.NewAuthority(ca.Root, AuthorityOptions{Name: o.Name + " Issuing", Key: P384,
-			NotBefore: now.Add(-o.Life), NotAfter: now.Add(o.Life)})
+		ca.Issuing, err = ca.NewAuthority(ca.Root, AuthorityOptions{
+			Name: o.Name + " Issuing", Key: P384,
+			NotBefore: now.Add(-o.Life), NotAfter: now.Add(o.Life),
+		})
 	}
 	if err != nil {
 		ca.Stop()

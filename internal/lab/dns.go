@@ -73,8 +73,10 @@ func StartDNS(o DNSOptions) (*DNS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for DNS: %w", err)
 	}
-	d := &DNS{opts: o, address: pc.LocalAddr().String(), quit: make(chan struct{}), zones: map[string]*dns.SOA{}, records: map[string][]dns.RR{},
-		faults: map[question]DNSFault{}, queries: map[question]int{}}
+	d := &DNS{
+		opts: o, address: pc.LocalAddr().String(), quit: make(chan struct{}), zones: map[string]*dns.SOA{}, records: map[string][]dns.RR{},
+		faults: map[question]DNSFault{}, queries: map[question]int{},
+	}
 	ready := make(chan struct{}, 2)
 	started := func() { ready <- struct{}{} }
 	d.servers = []*dns.Server{
@@ -141,8 +143,10 @@ func (d *DNS) AddZone(domain string) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.zones[name] = &dns.SOA{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: d.opts.TTL},
-		Ns: "ns." + name, Mbox: "hostmaster." + name, Serial: 1, Refresh: 60, Retry: 60, Expire: 600, Minttl: d.opts.TTL}
+	d.zones[name] = &dns.SOA{
+		Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: d.opts.TTL},
+		Ns:  "ns." + name, Mbox: "hostmaster." + name, Serial: 1, Refresh: 60, Retry: 60, Expire: 600, Minttl: d.opts.TTL,
+	}
 	return nil
 }
 

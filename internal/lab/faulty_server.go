@@ -57,7 +57,8 @@ func (b *builder) addresses() {
 	b.point(six, "::1")
 	dual := b.host()
 	d := b.serve(ServiceOptions{Addresses: []string{"127.0.0.1", "::1"}, ByAddress: map[string][]*Leaf{
-		"127.0.0.1": b.goodLeaf(dual), "::1": {b.leaf(b.CA.Issuing, LeafOptions{Names: []string{dual}, NotBefore: b.day(-95)})}}})
+		"127.0.0.1": b.goodLeaf(dual), "::1": {b.leaf(b.CA.Issuing, LeafOptions{Names: []string{dual}, NotBefore: b.day(-95)})},
+	}})
 	b.point(dual, "127.0.0.1", "::1")
 	literal := b.serve(ServiceOptions{Addresses: []string{"::1"}, Leaves: b.goodLeaf("::1")})
 	if b.err != nil {

@@ -240,9 +240,11 @@ func (l *Leaf) PEM() []byte {
 // Issued is what is known of the leaf to somebody who issued it: what [assure.Case] has in its field of that name.
 func (l *Leaf) Issued() *assure.Cert {
 	sum := sha256.Sum256(l.Cert.Raw)
-	c := &assure.Cert{Fingerprint: hex.EncodeToString(sum[:]), Subject: l.Cert.Subject.String(), Issuer: l.Cert.Issuer.String(),
+	c := &assure.Cert{
+		Fingerprint: hex.EncodeToString(sum[:]), Subject: l.Cert.Subject.String(), Issuer: l.Cert.Issuer.String(),
 		Serial: l.Cert.SerialNumber.Text(16), Names: slices.Clone(l.Cert.DNSNames), NotBefore: l.Cert.NotBefore.UTC(),
-		NotAfter: l.Cert.NotAfter.UTC(), Signature: l.Cert.SignatureAlgorithm.String()}
+		NotAfter: l.Cert.NotAfter.UTC(), Signature: l.Cert.SignatureAlgorithm.String(),
+	}
 	for _, ip := range l.Cert.IPAddresses {
 		c.Names = append(c.Names, ip.String())
 	}

@@ -109,9 +109,11 @@ func StartPager(o PagerOptions) (*Pager, error) {
 	if o.Tolerance <= 0 {
 		o.Tolerance = 5 * time.Minute
 	}
-	p := &Pager{opts: o, random: rand.New(rand.NewPCG(o.Seed, o.Seed)), //nolint:gosec // failures that a test can repeat
+	p := &Pager{
+		opts: o, random: rand.New(rand.NewPCG(o.Seed, o.Seed)), //nolint:gosec // failures that a test can repeat
 		faults: map[string]PagerFault{}, refused: map[string]int{}, receipts: map[string]*receipt{}, changed: make(chan struct{}),
-		httpAt: "127.0.0.1:0", smtpAt: "127.0.0.1:0"}
+		httpAt: "127.0.0.1:0", smtpAt: "127.0.0.1:0",
+	}
 	if err := p.Up(); err != nil {
 		return nil, err
 	}

@@ -307,8 +307,10 @@ func ntfyMessage(in request) (PagerMessage, answer, error) {
 
 // reply answers, or fails as told.
 func reply(w http.ResponseWriter, r *http.Request, f PagerFault, a answer) {
-	status := map[PagerFault]int{PagerBroken: 500, PagerLost: 500, PagerUnavailable: 503, PagerBusy: 429, PagerUnauthorised: 401,
-		PagerForbidden: 403, PagerNotFound: 404}[f]
+	status := map[PagerFault]int{
+		PagerBroken: 500, PagerLost: 500, PagerUnavailable: 503, PagerBusy: 429, PagerUnauthorised: 401,
+		PagerForbidden: 403, PagerNotFound: 404,
+	}[f]
 	switch {
 	case f == PagerReset || f == PagerDropped:
 		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {

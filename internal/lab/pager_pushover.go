@@ -107,8 +107,10 @@ func (p *Pager) get(w http.ResponseWriter, r *http.Request, in request) {
 	rec := p.receipts[id]
 	var fields map[string]any
 	if rec != nil {
-		fields = map[string]any{"status": 1, "acknowledged": flag(rec.acknowledged), "acknowledged_by": rec.acknowledger,
-			"acknowledged_at": rec.at, "expired": flag(rec.cancelled), "request": newID(16)}
+		fields = map[string]any{
+			"status": 1, "acknowledged": flag(rec.acknowledged), "acknowledged_by": rec.acknowledger,
+			"acknowledged_at": rec.at, "expired": flag(rec.cancelled), "request": newID(16),
+		}
 	}
 	p.mu.Unlock()
 	if rec == nil {

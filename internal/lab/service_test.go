@@ -62,8 +62,10 @@ func TestServiceServesWhatItWasTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, lab.ServiceOptions{Addresses: []string{"127.0.0.1", "127.0.0.2"}, Leaves: []*lab.Leaf{ec.Stapled(staple), rsa},
-		BySNI: map[string][]*lab.Leaf{"b.lab.test": {other}}})
+	s := start(t, lab.ServiceOptions{
+		Addresses: []string{"127.0.0.1", "127.0.0.2"}, Leaves: []*lab.Leaf{ec.Stapled(staple), rsa},
+		BySNI: map[string][]*lab.Leaf{"b.lab.test": {other}},
+	})
 	if got := served(t, s.Addr(), ca, nil); !got.Equal(ec.Cert) {
 		t.Error("the ECDSA certificate is not preferred")
 	}

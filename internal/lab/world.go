@@ -87,8 +87,10 @@ func Start(ctx context.Context, o Options) (*World, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &World{Life: o.Life, Dir: o.Dir, now: o.Now, log: o.Log,
-		Every: max(o.Life/72, time.Second), TimeToRepair: o.Life / 8, Confirm: o.Life / 36}
+	w := &World{
+		Life: o.Life, Dir: o.Dir, now: o.Now, log: o.Log,
+		Every: max(o.Life/72, time.Second), TimeToRepair: o.Life / 8, Confirm: o.Life / 36,
+	}
 	if err := w.open(o); err != nil {
 		w.Stop()
 		return nil, fmt.Errorf("start the world: %w", err)

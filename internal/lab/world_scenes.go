@@ -126,8 +126,10 @@ func (w *World) expired() {
 
 func (w *World) wrongName() {
 	o := LeafOptions{Names: []string{"www.somebody-else." + Domain}}
-	w.serving(Scene{Name: "stranger", Watch: "Serves the certificate of another name, as a server does that does not know the name asked for.",
-		Reasons: []assure.Reason{assure.NameMismatch}}, ServiceOptions{}, func() (*Leaf, error) { return w.fresh(o) }, w.renewing(o))
+	w.serving(Scene{
+		Name: "stranger", Watch: "Serves the certificate of another name, as a server does that does not know the name asked for.",
+		Reasons: []assure.Reason{assure.NameMismatch},
+	}, ServiceOptions{}, func() (*Leaf, error) { return w.fresh(o) }, w.renewing(o))
 }
 
 func (w *World) incomplete() {
@@ -165,8 +167,10 @@ func (w *World) revoked() {
 	o := LeafOptions{Names: []string{"leaked." + Domain}}
 	renew := w.renewing(o)
 	var told *Leaf
-	w.serving(Scene{Name: "leaked", Watch: "Its key leaks a sixth into each lifetime: the authority revokes it, and the revocation list says so a little later. The next renewal mends it.",
-		Reasons: []assure.Reason{assure.Revoked}, Later: true}, ServiceOptions{},
+	w.serving(Scene{
+		Name: "leaked", Watch: "Its key leaks a sixth into each lifetime: the authority revokes it, and the revocation list says so a little later. The next renewal mends it.",
+		Reasons: []assure.Reason{assure.Revoked}, Later: true,
+	}, ServiceOptions{},
 		func() (*Leaf, error) { return w.fresh(o) },
 		func(svc *Service, l *Leaf, now time.Time) (*Leaf, error) {
 			if told != l && since(l, now) >= w.Life/6 {
@@ -183,8 +187,10 @@ func (w *World) differs() {
 	both := []string{"127.0.0.1", "127.0.0.2"}
 	o := LeafOptions{Names: []string{"lagging." + Domain}}
 	at := map[string][]*Leaf{}
-	w.serving(Scene{Name: "lagging", Watch: "Two addresses, of which the second is always one renewal behind, and expires before it catches up.",
-		Reasons: []assure.Reason{assure.ServedDiffers, assure.ServedStale, assure.Expiring, assure.Expired}}, ServiceOptions{Addresses: both, ByAddress: at},
+	w.serving(Scene{
+		Name: "lagging", Watch: "Two addresses, of which the second is always one renewal behind, and expires before it catches up.",
+		Reasons: []assure.Reason{assure.ServedDiffers, assure.ServedStale, assure.Expiring, assure.Expired},
+	}, ServiceOptions{Addresses: both, ByAddress: at},
 		func() (*Leaf, error) {
 			now := w.now()
 			before, err := w.CA.Issuing.Issue(LeafOptions{Names: o.Names, NotBefore: now.Add(-w.Life / 2), NotAfter: now.Add(w.Life / 2)})
@@ -216,8 +222,10 @@ func (w *World) differs() {
 func (w *World) unreloaded() {
 	o := LeafOptions{Names: []string{"asleep." + Domain}}
 	var served *Leaf
-	w.serving(Scene{Name: "asleep", Watch: "Renewed in time, but the server was never reloaded: it serves the old certificate until that expires. Half a lifetime later somebody reloads it, and it begins again.",
-		Reasons: []assure.Reason{assure.ServedStale, assure.Expiring, assure.Expired}, Later: true}, ServiceOptions{},
+	w.serving(Scene{
+		Name: "asleep", Watch: "Renewed in time, but the server was never reloaded: it serves the old certificate until that expires. Half a lifetime later somebody reloads it, and it begins again.",
+		Reasons: []assure.Reason{assure.ServedStale, assure.Expiring, assure.Expired}, Later: true,
+	}, ServiceOptions{},
 		func() (*Leaf, error) {
 			l, err := w.fresh(o)
 			served = l
@@ -253,8 +261,10 @@ func (w *World) weak() {
 // doomed: the renewer has lost its permission; after the outage somebody renews by hand.
 func (w *World) doomed() {
 	o := LeafOptions{Names: []string{"doomed." + Domain}}
-	w.serving(Scene{Name: "doomed", Watch: "Its renewer has lost its permission: well, then expiring, then expired. Half a lifetime after that somebody renews it by hand, the incident closes, and it begins again.",
-		Reasons: []assure.Reason{assure.Expiring, assure.Expired}, Later: true}, ServiceOptions{},
+	w.serving(Scene{
+		Name: "doomed", Watch: "Its renewer has lost its permission: well, then expiring, then expired. Half a lifetime after that somebody renews it by hand, the incident closes, and it begins again.",
+		Reasons: []assure.Reason{assure.Expiring, assure.Expired}, Later: true,
+	}, ServiceOptions{},
 		func() (*Leaf, error) { return w.fresh(o) },
 		func(svc *Service, l *Leaf, now time.Time) (*Leaf, error) {
 			if since(l, now) < w.Life*3/2 {

@@ -45,8 +45,10 @@ func TestWorld(t *testing.T) {
 			found[r] = true
 		}
 	}
-	for _, r := range []assure.Reason{assure.Expired, assure.Expiring, assure.NameMismatch, assure.ChainIncomplete, assure.SelfSigned, assure.Revoked,
-		assure.ServedDiffers, assure.ServedStale, assure.WeakKey, assure.Unreachable, assure.DNSFailed} {
+	for _, r := range []assure.Reason{
+		assure.Expired, assure.Expiring, assure.NameMismatch, assure.ChainIncomplete, assure.SelfSigned, assure.Revoked,
+		assure.ServedDiffers, assure.ServedStale, assure.WeakKey, assure.Unreachable, assure.DNSFailed,
+	} {
 		if !found[r] {
 			t.Errorf("no scene shows %s", r)
 		}

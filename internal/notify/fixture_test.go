@@ -140,8 +140,10 @@ const (
 	secretBearer = "eyJhbGciOi.JIUzI1NiJ9.c2VjcmV0"
 )
 
-var allSecrets = []string{secretHook, secretKey, secretHMAC, secretToken, secretUser, secretNtfy, secretTopic, secretBearer,
-	"qwErTYuiOP1234567890asDF", "B9XY8ZW7V"}
+var allSecrets = []string{
+	secretHook, secretKey, secretHMAC, secretToken, secretUser, secretNtfy, secretTopic, secretBearer,
+	"qwErTYuiOP1234567890asDF", "B9XY8ZW7V",
+}
 
 // kinds are the HTTP channels, each against a service at the given address, with an answer by which its service says yes.
 var kinds = []struct {

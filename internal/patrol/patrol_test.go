@@ -35,8 +35,10 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	return &memory{claims: map[assure.ClaimID]assure.Claim{}, next: map[assure.ClaimID]time.Time{}, evidence: map[assure.ClaimID]*assure.Evidence{},
-		prior: map[assure.ClaimID][]assure.Finding{}, judgedAt: map[assure.ClaimID]time.Time{}, incidents: map[assure.IncidentID]assure.Incident{}, notices: map[string]assure.Notice{}}
+	return &memory{
+		claims: map[assure.ClaimID]assure.Claim{}, next: map[assure.ClaimID]time.Time{}, evidence: map[assure.ClaimID]*assure.Evidence{},
+		prior: map[assure.ClaimID][]assure.Finding{}, judgedAt: map[assure.ClaimID]time.Time{}, incidents: map[assure.IncidentID]assure.Incident{}, notices: map[string]assure.Notice{},
+	}
 }
 
 func (m *memory) Declare(_ context.Context, claims []assure.Claim) error {
@@ -272,8 +274,10 @@ func (w *walk) pass(t *testing.T) {
 
 func expiredFact() assure.Served {
 	c := assure.Cert{Fingerprint: "x", Names: []string{"x"}, NotBefore: start.Add(-90 * 24 * time.Hour), NotAfter: start.Add(-time.Hour)}
-	return assure.Served{Certs: []assure.Cert{c}, Sightings: []assure.Sighting{{Address: "192.0.2.1:443"}},
-		Chains: []assure.Chain{{Certs: []string{"x"}, NameMatches: true, ServerAuth: true, Paths: []assure.Path{{NotBefore: c.NotBefore, NotAfter: c.NotAfter, LimitedBy: "x"}}}}}
+	return assure.Served{
+		Certs: []assure.Cert{c}, Sightings: []assure.Sighting{{Address: "192.0.2.1:443"}},
+		Chains: []assure.Chain{{Certs: []string{"x"}, NameMatches: true, ServerAuth: true, Paths: []assure.Path{{NotBefore: c.NotBefore, NotAfter: c.NotAfter, LimitedBy: "x"}}}},
+	}
 }
 
 func TestOnePassFromLookToNotice(t *testing.T) {
@@ -391,9 +395,11 @@ func TestLooksAgainWhenTheJudgementWouldChange(t *testing.T) {
 func TestHeartbeatOnlyAfterRealWork(t *testing.T) {
 	w := newWalk(t, func(context.Context, assure.Claim) assure.Fact { return expiredFact() }, endpoint("a.example"))
 	beats := 0
-	m := &Monitor{Patrol: w.Patrol,
+	m := &Monitor{
+		Patrol:  w.Patrol,
 		Beat:    func(context.Context, assure.Sight) assure.Heard { beats++; return assure.Heard{OK: true} },
-		Control: func(context.Context) assure.Served { return expiredFact() }}
+		Control: func(context.Context) assure.Served { return expiredFact() },
+	}
 	beat := func() assure.Heard {
 		return m.Look(t.Context(), assure.Claim{Link: assure.Monitor, Subject: assure.SubjectHeartbeat}).(assure.Heard)
 	}

@@ -76,8 +76,10 @@ func serverConf(certs ...tls.Certificate) *tls.Config { return &tls.Config{Certi
 // prober makes a prober that is impatient, and samples nothing unless told to.
 func prober(t testing.TB, trust *TrustStore, change ...func(*Options)) *Prober {
 	t.Helper()
-	o := Options{Analyser: analyser(t, trust), Timeout: 5 * time.Second, OtherAlgorithm: -1, HybridEvery: -1,
-		Resolver: NewResolver(ResolverOptions{HostsFile: "none", ResolvConf: "none", Servers: []string{"127.0.0.1:1"}, Timeout: time.Second})}
+	o := Options{
+		Analyser: analyser(t, trust), Timeout: 5 * time.Second, OtherAlgorithm: -1, HybridEvery: -1,
+		Resolver: NewResolver(ResolverOptions{HostsFile: "none", ResolvConf: "none", Servers: []string{"127.0.0.1:1"}, Timeout: time.Second}),
+	}
 	for _, f := range change {
 		f(&o)
 	}
@@ -128,8 +130,10 @@ func TestLookTakesDownWhatIsServed(t *testing.T) {
 		"a good chain over TLS 1.3": {serverConf(chainOf(good, in)), good, "1.3", 1, true},
 		"a good chain over TLS 1.2": {&tls.Config{Certificates: []tls.Certificate{chainOf(good, in)}, MaxVersion: tls.VersionTLS12}, good, "1.2", 1, true},
 		"a good chain over TLS 1.0": {&tls.Config{Certificates: []tls.Certificate{chainOf(good, in)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, good, "1.0", 1, true},
-		"an old server with RSA key exchange and CBC only": {&tls.Config{Certificates: []tls.Certificate{chainOf(rsaLeaf, in)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS12,
-			CipherSuites: []uint16{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA}}, rsaLeaf, "1.2", 1, true},
+		"an old server with RSA key exchange and CBC only": {&tls.Config{
+			Certificates: []tls.Certificate{chainOf(rsaLeaf, in)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS12,
+			CipherSuites: []uint16{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA},
+		}, rsaLeaf, "1.2", 1, true},
 		"a server that insists on P-256": {&tls.Config{Certificates: []tls.Certificate{chainOf(good, in)}, CurvePreferences: []tls.CurveID{tls.CurveP256}}, good, "1.3", 1, true},
 		"an expired certificate":         {serverConf(chainOf(expired, in)), expired, "1.3", 1, true},
 		"a self-signed certificate":      {serverConf(chainOf(self)), self, "1.3", 0, true},
@@ -197,8 +201,10 @@ func TestClientCertificates(t *testing.T) {
 	own := chainOf(mine)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		var good atomic.Int32
-		conf := &tls.Config{Certificates: []tls.Certificate{chainOf(l)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MaxVersion: version, MinVersion: version,
-			Time: func() time.Time { return noon }, VerifyConnection: func(tls.ConnectionState) error { good.Add(1); return nil }}
+		conf := &tls.Config{
+			Certificates: []tls.Certificate{chainOf(l)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MaxVersion: version, MinVersion: version,
+			Time: func() time.Time { return noon }, VerifyConnection: func(tls.ConnectionState) error { good.Add(1); return nil },
+		}
 		at := listen(t, serving(conf))
 		s := prober(t, trusting(t, r)).Look(t.Context(), target(t, "tls", "mutual.example", at))
 		g := only(t, s)

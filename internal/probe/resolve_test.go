@@ -157,7 +157,8 @@ func TestResolve(t *testing.T) {
 		"six.example AAAA":  {"six.example. 60 IN AAAA 2001:db8::6"},
 		"empty.example TXT": {"empty.example. 60 IN TXT x"},
 		"alias.example CNAME": {
-			"alias.example. 60 IN CNAME Mid.example.", "mid.example. 60 IN CNAME two.example.", "two.example. 60 IN A 192.0.2.1"},
+			"alias.example. 60 IN CNAME Mid.example.", "mid.example. 60 IN CNAME two.example.", "two.example. 60 IN A 192.0.2.1",
+		},
 		"left.example CNAME":      {"left.example. 60 IN CNAME six.example."}, // its target is left to us
 		"dangling.example CNAME":  {"dangling.example. 60 IN CNAME gone.example."},
 		"ring.example CNAME":      {"ring.example. 60 IN CNAME gnir.example."},

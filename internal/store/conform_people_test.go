@@ -275,7 +275,8 @@ func queue(t *testing.T, w world) {
 	inFlight, release := make(chan struct{}), make(chan struct{})
 	var finished atomic.Bool
 	go func() {
-		done <- w.Run(ctx, Work{Workers: 2,
+		done <- w.Run(ctx, Work{
+			Workers: 2,
 			Deliver: func(ctx context.Context, id int64) error {
 				d, took, err := w.Take(ctx, id, "w", w.c.now(), w.c.now().Add(time.Minute))
 				if err != nil || !took {
@@ -293,7 +294,8 @@ func queue(t *testing.T, w world) {
 				}
 				shards <- shard
 				return nil
-			}})
+			},
+		})
 	}()
 	ok(t, w.EnqueueShards(w.ctx, []int{3}))
 	same(t, "shard", <-shards, 3)

@@ -161,7 +161,8 @@ func changes(t *testing.T, w world) {
 	w.sees(t, shop, renewed)
 	same(t, "history", must(w.History(w.ctx, "shop", 0, 0))(t), []assure.Run{
 		{Claim: shop.ID, Subject: shop.Subject, Fact: renewed, FirstSeen: epoch.Add(time.Hour), LastSeen: epoch.Add(61 * time.Minute), Count: 2},
-		{Claim: shop.ID, Subject: shop.Subject, Fact: good(shop), FirstSeen: epoch, LastSeen: epoch, Count: 1}})
+		{Claim: shop.ID, Subject: shop.Subject, Fact: good(shop), FirstSeen: epoch, LastSeen: epoch, Count: 1},
+	})
 	if e := w.evidence(t, shop); e.Alternate != nil || !e.Returned.IsZero() {
 		t.Fatal("one change is not going back and forth")
 	}
@@ -238,8 +239,14 @@ func factsRoundTrip(t *testing.T, w world) {
 	}
 	odd := assure.Served{Certs: []assure.Cert{{Fingerprint: "not a fingerprint", Names: []string{}}}, Chains: []assure.Chain{{Certs: []string{"not a fingerprint"}}}}
 	ok(t, w.Declare(w.ctx, []assure.Claim{shop}))
-	for _, f := range []assure.Fact{rich, odd, assure.Served{}, assure.Sight{Expected: 3, Observed: 2, Oldest: epoch, Late: assure.Seconds(time.Minute)},
-		assure.Heard{URL: "https://hc.example.net", OK: true}, assure.Delivered{Channel: "pager", Class: assure.Denied, Detail: "401"}, assure.Blind{Detail: "dark"}} {
+	for _, f := range []assure.Fact{
+		rich, odd,
+		assure.Served{},
+		assure.Sight{Expected: 3, Observed: 2, Oldest: epoch, Late: assure.Seconds(time.Minute)},
+		assure.Heard{URL: "https://hc.example.net", OK: true},
+		assure.Delivered{Channel: "pager", Class: assure.Denied, Detail: "401"},
+		assure.Blind{Detail: "dark"},
+	} {
 		w.c.advance(time.Minute)
 		w.sees(t, shop, f)
 		same(t, "fact read in another transaction", w.evidence(t, shop).Fact, f)
@@ -376,7 +383,8 @@ func overview(t *testing.T, w world) {
 	}
 	totals := must(w.Totals(w.ctx))(t)
 	same(t, "claims by verdict", totals.Claims, map[assure.Link]map[assure.Verdict]int{
-		assure.Serving: {assure.Upheld: 2, assure.Broken: 1, assure.Unknown: 1}, assure.Monitor: {assure.Unknown: 1}})
+		assure.Serving: {assure.Upheld: 2, assure.Broken: 1, assure.Unknown: 1}, assure.Monitor: {assure.Unknown: 1},
+	})
 	same(t, "findings", totals.Findings, []assure.Count{{Reason: assure.NameMismatch, Severity: row.Severity, N: 1}})
 	same(t, "soonest", totals.Soonest, epoch)
 	same(t, "oldest pending", totals.OldestPending, epoch)

@@ -11,8 +11,12 @@ import (
 // FuzzFact stores any fact that can be read and reads it again: it must come back as it was, whatever stands where
 // fingerprints are expected.
 func FuzzFact(f *testing.F) {
-	for _, fact := range []assure.Fact{good(shop), bad(), assure.Served{}, assure.Blind{Detail: "x"},
-		assure.Served{Certs: []assure.Cert{{Fingerprint: "#0"}, {Fingerprint: "#0"}}, Chains: []assure.Chain{{Certs: []string{"#0", "##", "#1", ""}}}}} {
+	for _, fact := range []assure.Fact{
+		good(shop), bad(),
+		assure.Served{},
+		assure.Blind{Detail: "x"},
+		assure.Served{Certs: []assure.Cert{{Fingerprint: "#0"}, {Fingerprint: "#0"}}, Chains: []assure.Chain{{Certs: []string{"#0", "##", "#1", ""}}}},
+	} {
 		b, err := json.Marshal(fact)
 		ok(f, err)
 		f.Add(fact.Kind(), b)

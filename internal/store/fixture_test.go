@@ -43,23 +43,33 @@ func fingerprint(s string) string {
 
 // leafOf is a certificate as a public CA issues it.
 func leafOf(host, serial string, from time.Time, life time.Duration) assure.Cert {
-	return assure.Cert{Fingerprint: fingerprint(host + serial), Subject: "CN=" + host, Issuer: "CN=Lab E7,O=Lab Trust Services,C=NO",
-		Serial: fingerprint(serial + host)[:36], Names: []string{host}, NotBefore: from.UTC(), NotAfter: from.Add(life - time.Second).UTC(), Key: "ECDSA P-256", Signature: "ECDSA-SHA384"}
+	return assure.Cert{
+		Fingerprint: fingerprint(host + serial), Subject: "CN=" + host, Issuer: "CN=Lab E7,O=Lab Trust Services,C=NO",
+		Serial: fingerprint(serial + host)[:36], Names: []string{host}, NotBefore: from.UTC(), NotAfter: from.Add(life - time.Second).UTC(), Key: "ECDSA P-256", Signature: "ECDSA-SHA384",
+	}
 }
 
 var (
-	intermediate = assure.Cert{Fingerprint: fingerprint("E7"), Subject: "CN=Lab E7,O=Lab Trust Services,C=NO", Issuer: "CN=Lab Root X2,O=Lab Trust Services,C=NO", Serial: "7e1",
-		NotBefore: epoch.AddDate(-2, 0, 0), NotAfter: epoch.AddDate(3, 0, 0), Key: "ECDSA P-384", Signature: "ECDSA-SHA384"}
-	rootCert = assure.Cert{Fingerprint: fingerprint("X2"), Subject: "CN=Lab Root X2,O=Lab Trust Services,C=NO", Issuer: "CN=Lab Root X2,O=Lab Trust Services,C=NO", Serial: "7e0",
-		NotBefore: epoch.AddDate(-6, 0, 0), NotAfter: epoch.AddDate(14, 0, 0), Key: "ECDSA P-384", Signature: "ECDSA-SHA384"}
+	intermediate = assure.Cert{
+		Fingerprint: fingerprint("E7"), Subject: "CN=Lab E7,O=Lab Trust Services,C=NO", Issuer: "CN=Lab Root X2,O=Lab Trust Services,C=NO", Serial: "7e1",
+		NotBefore: epoch.AddDate(-2, 0, 0), NotAfter: epoch.AddDate(3, 0, 0), Key: "ECDSA P-384", Signature: "ECDSA-SHA384",
+	}
+	rootCert = assure.Cert{
+		Fingerprint: fingerprint("X2"), Subject: "CN=Lab Root X2,O=Lab Trust Services,C=NO", Issuer: "CN=Lab Root X2,O=Lab Trust Services,C=NO", Serial: "7e0",
+		NotBefore: epoch.AddDate(-6, 0, 0), NotAfter: epoch.AddDate(14, 0, 0), Key: "ECDSA P-384", Signature: "ECDSA-SHA384",
+	}
 )
 
 // served is what an endpoint with one address and that leaf under the lab's intermediate serves.
 func served(leaf assure.Cert, address string) assure.Served {
-	return assure.Served{DNS: assure.DNS{Source: "dns"}, Certs: []assure.Cert{leaf, intermediate, rootCert},
-		Chains: []assure.Chain{{Certs: []string{leaf.Fingerprint, intermediate.Fingerprint}, NameMatches: true, ServerAuth: true,
-			Paths: []assure.Path{{Certs: []string{leaf.Fingerprint, intermediate.Fingerprint, rootCert.Fingerprint}, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, LimitedBy: leaf.Fingerprint}}}},
-		Sightings: []assure.Sighting{{Address: address, Chain: 0, TLS: "1.3"}}}
+	return assure.Served{
+		DNS: assure.DNS{Source: "dns"}, Certs: []assure.Cert{leaf, intermediate, rootCert},
+		Chains: []assure.Chain{{
+			Certs: []string{leaf.Fingerprint, intermediate.Fingerprint}, NameMatches: true, ServerAuth: true,
+			Paths: []assure.Path{{Certs: []string{leaf.Fingerprint, intermediate.Fingerprint, rootCert.Fingerprint}, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, LimitedBy: leaf.Fingerprint}},
+		}},
+		Sightings: []assure.Sighting{{Address: address, Chain: 0, TLS: "1.3"}},
+	}
 }
 
 // refused is what an endpoint that refuses connections shows.
@@ -68,8 +78,10 @@ func refused(address string) assure.Served {
 }
 
 func servingClaim(certificate, subject string, declared time.Time) assure.Claim {
-	return assure.Claim{ID: assure.NewClaimID(assure.Serving, certificate, subject), Link: assure.Serving, Certificate: certificate, Subject: subject,
-		Route: "sre", Owner: "platform", Declared: declared, Every: 15 * time.Minute}
+	return assure.Claim{
+		ID: assure.NewClaimID(assure.Serving, certificate, subject), Link: assure.Serving, Certificate: certificate, Subject: subject,
+		Route: "sre", Owner: "platform", Declared: declared, Every: 15 * time.Minute,
+	}
 }
 
 func must[T any](v T, err error) func(testing.TB) T {

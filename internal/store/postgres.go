@@ -27,9 +27,11 @@ func (db *DB) openPostgres(ctx context.Context, dsn string) error {
 		config.RuntimeParams["application_name"] = "notafter"
 	}
 	where := fmt.Sprintf("database %s at %s", config.Database, net.JoinHostPort(config.Host, fmt.Sprint(config.Port)))
-	db.d = dialect{name: "postgres", numbered: true, find: "strpos", forUpdate: " FOR UPDATE", skipLocked: " FOR UPDATE SKIP LOCKED", conflict: postgresConflict,
+	db.d = dialect{
+		name: "postgres", numbered: true, find: "strpos", forUpdate: " FOR UPDATE", skipLocked: " FOR UPDATE SKIP LOCKED", conflict: postgresConflict,
 		snapshot: &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
-		explain:  func(err error) error { return explainPostgres(err, where) }}
+		explain:  func(err error) error { return explainPostgres(err, where) },
+	}
 	db.write = stdlib.OpenDB(*config)
 	db.read = db.write
 	db.write.SetMaxOpenConns(20)

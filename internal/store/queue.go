@@ -53,7 +53,8 @@ func (deliverArgs) Kind() string { return "deliver" }
 // InsertOpts makes jobs unique among those that are not over.
 func (deliverArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: deliverQueue, MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
-		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}}}
+		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+	}}}
 }
 
 type shardArgs struct {

@@ -31,8 +31,10 @@ func (db *DB) openSQLite(ctx context.Context, place string) error {
 		db.unlock = func() error { return nil }
 		return err
 	}
-	db.d = dialect{name: "sqlite", find: "instr", prepare: true, snapshot: &sql.TxOptions{ReadOnly: true}, conflict: sqliteConflict,
-		explain: func(err error) error { return explainSQLite(err, path) }}
+	db.d = dialect{
+		name: "sqlite", find: "instr", prepare: true, snapshot: &sql.TxOptions{ReadOnly: true}, conflict: sqliteConflict,
+		explain: func(err error) error { return explainSQLite(err, path) },
+	}
 	const common = "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=temp_store(2)"
 	address := (&url.URL{Scheme: "file", Path: path, OmitHost: true}).String() + common
 	db.write, err = sql.Open("sqlite", address+"&_txlock=immediate&_pragma=journal_mode(wal)&_pragma=synchronous(full)"+

@@ -144,9 +144,11 @@ func summaryOf(method, path string) string {
 }
 
 func describe(method, path, id, text string, errs ...int) huma.Operation {
-	return huma.Operation{Method: method, Path: path, OperationID: id, Summary: summaryOf(method, path), Description: text,
+	return huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summaryOf(method, path), Description: text,
 		Errors: append([]int{http.StatusUnauthorized, http.StatusServiceUnavailable}, errs...), MaxBodyBytes: bodyLimit, BodyReadTimeout: bodyTime,
-		Tags: []string{strings.Split(strings.TrimPrefix(path, "/api/v1/"), "/")[0]}}
+		Tags: []string{strings.Split(strings.TrimPrefix(path, "/api/v1/"), "/")[0]},
+	}
 }
 
 type apiPage struct {

@@ -172,9 +172,11 @@ func verdictDoc(v assure.Verdict) string {
 }
 
 func newCertificateDoc(r assure.Row, now time.Time) certificateDoc {
-	d := certificateDoc{Name: r.Certificate, Owner: r.Owner, Endpoints: r.Endpoints, Verdict: verdictDoc(worst(r.Links)), Links: map[string]string{},
+	d := certificateDoc{
+		Name: r.Certificate, Owner: r.Owner, Endpoints: r.Endpoints, Verdict: verdictDoc(worst(r.Links)), Links: map[string]string{},
 		Severity: string(r.Severity), Reason: string(r.Reason), Summary: r.Summary, ValidUntil: ifSet(r.ValidUntil), Runway: runwayDoc(r.ValidUntil, now),
-		RenewBy: ifSet(r.RenewBy), SeenAt: ifSet(r.SeenAt), Incidents: r.Incidents}
+		RenewBy: ifSet(r.RenewBy), SeenAt: ifSet(r.SeenAt), Incidents: r.Incidents,
+	}
 	if d.Severity == "" {
 		d.Severity = string(assure.Info)
 	}
@@ -185,8 +187,10 @@ func newCertificateDoc(r assure.Row, now time.Time) certificateDoc {
 }
 
 func newFindingDoc(f assure.Finding) findingDoc {
-	d := findingDoc{Link: string(f.Link), Reason: string(f.Reason), Severity: string(f.Severity), Since: f.Since.UTC(), HurtsAt: ifSet(f.HurtsAt),
-		Summary: f.Summary, Impact: f.Impact, Action: f.Action, Basis: f.Basis, Docs: f.Reason.Docs()}
+	d := findingDoc{
+		Link: string(f.Link), Reason: string(f.Reason), Severity: string(f.Severity), Since: f.Since.UTC(), HurtsAt: ifSet(f.HurtsAt),
+		Summary: f.Summary, Impact: f.Impact, Action: f.Action, Basis: f.Basis, Docs: f.Reason.Docs(),
+	}
 	if f.Address != "" {
 		d.Address = &f.Address
 	}
@@ -247,8 +251,10 @@ func addressVerdict(g assure.Sighting, whole assure.Verdict, fs []assure.Finding
 }
 
 func newIncidentDoc(i assure.Incident) incidentDoc {
-	return incidentDoc{ID: string(i.ID), State: string(i.State), Stage: i.Stage.String(), Severity: string(i.Severity), Link: string(i.Link),
+	return incidentDoc{
+		ID: string(i.ID), State: string(i.State), Stage: i.Stage.String(), Severity: string(i.Severity), Link: string(i.Link),
 		Reason: string(i.Reason), Round: i.Round, Cause: i.Cause, Since: i.Since.UTC(), OpenedAt: i.OpenedAt.UTC(), HurtsAt: ifSet(i.HurtsAt), Summary: i.Summary,
 		Impact: i.Impact, Action: i.Action, Basis: i.Basis, Docs: i.Reason.Docs(), AckedBy: i.AckedBy, AckedAt: ifSet(i.AckedAt),
-		ResolvedAt: ifSet(i.ResolvedAt), Resolution: i.Resolution}
+		ResolvedAt: ifSet(i.ResolvedAt), Resolution: i.Resolution,
+	}
 }

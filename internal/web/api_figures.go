@@ -44,8 +44,10 @@ func (s *Server) registerFigures(api huma.API) {
 }
 
 func newTotalsDoc(t assure.Totals) totalsDoc {
-	d := totalsDoc{Findings: []countDoc{}, Claims: map[string]map[string]int{}, Incidents: map[string]int{}, Deliveries: map[string]int{},
-		OldestPending: ifSet(t.OldestPending), Soonest: ifSet(t.Soonest)}
+	d := totalsDoc{
+		Findings: []countDoc{}, Claims: map[string]map[string]int{}, Incidents: map[string]int{}, Deliveries: map[string]int{},
+		OldestPending: ifSet(t.OldestPending), Soonest: ifSet(t.Soonest),
+	}
 	for _, c := range t.Findings {
 		d.Findings = append(d.Findings, countDoc{string(c.Reason), string(c.Severity), c.N})
 	}
@@ -116,7 +118,8 @@ func (s *Server) registerWrites(api huma.API) {
 			Body *struct {
 				Who string `json:"who,omitempty" maxLength:"80" example:"Ana" doc:"Needed where nobody signs in. With a token it is added to the token's name."`
 			} `required:"false"`
-		}) (*body[incidentDoc], error) {
+		},
+		) (*body[incidentDoc], error) {
 			id := assure.IncidentID(in.ID)
 			if _, err := s.opts.Reader.Incident(ctx, id, 1); err != nil {
 				return nil, s.apiError("acknowledge an incident", err)
@@ -151,7 +154,8 @@ func (s *Server) registerWrites(api huma.API) {
 				Target string `json:"target" minLength:"1" maxLength:"512" example:"smtp://mx.example.com:587" doc:"[scheme://]host[:port][@ip]"`
 				Module string `json:"module,omitempty" maxLength:"100"`
 			}
-		}) (*body[checkDoc], error) {
+		},
+		) (*body[checkDoc], error) {
 			t, err := assure.ParseTarget(in.Body.Target)
 			if err != nil {
 				return nil, huma.Error422UnprocessableEntity(err.Error())

@@ -74,9 +74,12 @@ func (s *Server) registerReads(api huma.API) {
 			Severity string `query:"severity" enum:"info,ticket,page"`
 			Order    string `query:"order" enum:"runway,name" default:"runway"`
 			PageOf
-		}) (*body[certificatesDoc], error) {
-			rows, err := read.Rows(ctx, assure.RowQuery{Search: strings.TrimSpace(in.Search), Verdict: assure.Verdict(in.Verdict), Link: assure.Link(in.Link),
-				Severity: assure.Severity(in.Severity), Order: assure.Order(in.Order), Limit: in.Limit, Offset: in.Offset})
+		},
+		) (*body[certificatesDoc], error) {
+			rows, err := read.Rows(ctx, assure.RowQuery{
+				Search: strings.TrimSpace(in.Search), Verdict: assure.Verdict(in.Verdict), Link: assure.Link(in.Link),
+				Severity: assure.Severity(in.Severity), Order: assure.Order(in.Order), Limit: in.Limit, Offset: in.Offset,
+			})
 			if err != nil {
 				return nil, s.apiError("list certificates", err)
 			}
@@ -90,7 +93,8 @@ func (s *Server) registerReads(api huma.API) {
 		func(ctx context.Context, in *struct {
 			Name string `path:"name" example:"hosted-eu"`
 			PageOf
-		}) (*body[certificateFullDoc], error) {
+		},
+		) (*body[certificateFullDoc], error) {
 			c, err := read.Certificate(ctx, in.Name, in.Limit, in.Offset)
 			if err != nil {
 				return nil, s.apiError("read a certificate", err)
@@ -117,7 +121,8 @@ func (s *Server) registerReads(api huma.API) {
 		func(ctx context.Context, in *struct {
 			Name string `path:"name" example:"hosted-eu"`
 			PageOf
-		}) (*body[historyDoc], error) {
+		},
+		) (*body[historyDoc], error) {
 			runs, err := read.History(ctx, in.Name, in.Limit, in.Offset)
 			if err != nil {
 				return nil, s.apiError("read a history", err)
@@ -137,7 +142,8 @@ func (s *Server) registerReads(api huma.API) {
 		func(ctx context.Context, in *struct {
 			State string `query:"state" enum:"open,acknowledged,resolved,all" default:"all" doc:"Open includes acknowledged ones"`
 			PageOf
-		}) (*body[incidentsDoc], error) {
+		},
+		) (*body[incidentsDoc], error) {
 			state := assure.IncidentState(in.State)
 			if in.State == "all" {
 				state = ""
@@ -155,7 +161,8 @@ func (s *Server) registerReads(api huma.API) {
 	huma.Register(api, describe("GET", "/api/v1/incidents/{id}", "get-incident", "With its history, and each notice with the receipt of every attempt.", http.StatusNotFound),
 		func(ctx context.Context, in *struct {
 			ID string `path:"id" example:"kx3f7q2a"`
-		}) (*body[incidentFullDoc], error) {
+		},
+		) (*body[incidentFullDoc], error) {
 			v, err := read.Incident(ctx, assure.IncidentID(in.ID), 500)
 			if err != nil {
 				return nil, s.apiError("read an incident", err)
@@ -178,8 +185,10 @@ func (s *Server) registerReads(api huma.API) {
 }
 
 func newClaimDoc(c assure.ClaimView) claimDoc {
-	d := claimDoc{ID: string(c.Claim.ID), Link: string(c.Claim.Link), Subject: c.Claim.Subject, Verdict: verdictDoc(c.Verdict),
-		Findings: newFindingDocs(c.Findings), NextLook: ifSet(c.NextLook), Evidence: factWords(nil)}
+	d := claimDoc{
+		ID: string(c.Claim.ID), Link: string(c.Claim.Link), Subject: c.Claim.Subject, Verdict: verdictDoc(c.Verdict),
+		Findings: newFindingDocs(c.Findings), NextLook: ifSet(c.NextLook), Evidence: factWords(nil),
+	}
 	if c.Evidence != nil {
 		d.SeenAt, d.Evidence = ifSet(c.Evidence.LastSeen), factWords(c.Evidence.Fact)
 	}
@@ -199,8 +208,10 @@ func newIncidentFullDoc(v assure.IncidentView) incidentFullDoc {
 		d.Events = append(d.Events, x)
 	}
 	for _, y := range v.Deliveries {
-		x := deliveryDoc{ID: y.ID, Channel: y.Channel, Kind: string(y.Notice.Kind), Stage: y.Notice.Stage.String(), Route: y.Notice.Route,
-			State: string(y.State), Attempts: y.Attempt, Receipts: []receiptDoc{}}
+		x := deliveryDoc{
+			ID: y.ID, Channel: y.Channel, Kind: string(y.Notice.Kind), Stage: y.Notice.Stage.String(), Route: y.Notice.Route,
+			State: string(y.State), Attempts: y.Attempt, Receipts: []receiptDoc{},
+		}
 		for _, r := range v.Receipts {
 			if r.Delivery == y.ID {
 				x.Receipts = append(x.Receipts, receiptDoc{r.Attempt, r.At.UTC(), string(r.Class), r.Code, r.Detail})

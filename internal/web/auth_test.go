@@ -39,8 +39,10 @@ func TestPasswordHash(t *testing.T) {
 	if !p.matches("correct horse") || p.matches("correct horsf") || p.matches("") {
 		t.Error("the hash matches the wrong passwords")
 	}
-	for _, bad := range []string{"", "secret", "$2y$10$abc", "$argon2i$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "$argon2id$v=16$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
-		"$argon2id$v=19$m=99999999,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "$argon2id$v=19$m=65536,m=65536,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "$argon2id$v=19$m=65536,t=3,p=4$x$y"} {
+	for _, bad := range []string{
+		"", "secret", "$2y$10$abc", "$argon2i$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "$argon2id$v=16$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+		"$argon2id$v=19$m=99999999,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "$argon2id$v=19$m=65536,m=65536,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "$argon2id$v=19$m=65536,t=3,p=4$x$y",
+	} {
 		if _, err := parsePHC(bad); err == nil {
 			t.Errorf("%q is taken for a hash", bad)
 		}
@@ -279,8 +281,13 @@ func TestTokens(t *testing.T) {
 		method, path, token string
 		want                int
 	}{
-		{"GET", "/api/v1/certificates", reader, 200}, {"GET", "/metrics", reader, 200}, {"GET", "/probe?target=good.example", reader, 200},
-		{"POST", ack, reader, 403}, {"POST", ack, writer, 200}, {"GET", "/api/v1/certificates", "notafter_wrong", 401}, {"GET", "/", reader, 303},
+		{"GET", "/api/v1/certificates", reader, 200},
+		{"GET", "/metrics", reader, 200},
+		{"GET", "/probe?target=good.example", reader, 200},
+		{"POST", ack, reader, 403},
+		{"POST", ack, writer, 200},
+		{"GET", "/api/v1/certificates", "notafter_wrong", 401},
+		{"GET", "/", reader, 303},
 	} {
 		if code, text := call(x.method, x.path, x.token, ""); code != x.want {
 			t.Errorf("%s %s gives %d, want %d: %.200s", x.method, x.path, code, x.want, text)
@@ -370,12 +377,16 @@ func newProvider(t *testing.T) *provider {
 	t.Cleanup(p.Close)
 	b64 := base64.RawURLEncoding.EncodeToString
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token",
-			"jwks_uri": p.URL + "/keys", "id_token_signing_alg_values_supported": []string{"RS256"}})
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token",
+			"jwks_uri": p.URL + "/keys", "id_token_signing_alg_values_supported": []string{"RS256"},
+		})
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]any{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "k",
-			"n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}}})
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]any{
+			"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "k",
+			"n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes()),
+		}}})
 	})
 	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
 		sum := sha256.Sum256([]byte(r.FormValue("code_verifier")))

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"encoding/json"
-
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,10 +44,12 @@ func needs(t *testing.T) (chromium, axe string) {
 // browser starts Chromium with a profile of its own.
 func browser(t *testing.T, chromium string) context.Context {
 	t.Helper()
-	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(chromium), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox,
+	opts := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(chromium), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox,
 		chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("hide-scrollbars", true), chromedp.UserDataDir(t.TempDir())}
+		chromedp.Flag("hide-scrollbars", true), chromedp.UserDataDir(t.TempDir()),
+	}
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -81,7 +82,8 @@ func ask[T any](t *testing.T, ctx context.Context, what string, a chromedp.Actio
 func scheme(value string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+			{Name: "prefers-color-scheme", Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"},
+		}})
 		return err
 	})
 }
@@ -160,12 +162,23 @@ func TestPagesInBrowser(t *testing.T) {
 	locked := serve(t, newServer(t, newWorld(), func(o *Options) { o.Auth.Users = []assure.User{{Name: "ana", PasswordHash: hash}} }))
 	id := string(busy.incidents[0].Incident.ID)
 	pages := []struct{ name, url string }{
-		{"overview", open.URL + "/"}, {"overview-quiet", calmServer.URL + "/"}, {"overview-none", open.URL + "/?q=nothing-like-it"},
-		{"certificate-good", open.URL + "/certificates/hosted-eu"}, {"certificate-expired", open.URL + "/certificates/shop.example.com"},
-		{"certificate-chain", open.URL + "/certificates/wiki"}, {"certificate-incomplete", open.URL + "/certificates/mail"},
-		{"certificate-differs", open.URL + "/certificates/api-gateway"}, {"certificate-never", open.URL + "/certificates/metrics.example.com"},
-		{"incidents", open.URL + "/incidents"}, {"incident", open.URL + "/incidents/" + id}, {"monitor", open.URL + "/monitor"}, {"monitor-undeclared", calmServer.URL + "/monitor"},
-		{"look", open.URL + "/look"}, {"api", open.URL + "/api"}, {"audit", open.URL + "/audit"}, {"missing", open.URL + "/nowhere"},
+		{"overview", open.URL + "/"},
+		{"overview-quiet", calmServer.URL + "/"},
+		{"overview-none", open.URL + "/?q=nothing-like-it"},
+		{"certificate-good", open.URL + "/certificates/hosted-eu"},
+		{"certificate-expired", open.URL + "/certificates/shop.example.com"},
+		{"certificate-chain", open.URL + "/certificates/wiki"},
+		{"certificate-incomplete", open.URL + "/certificates/mail"},
+		{"certificate-differs", open.URL + "/certificates/api-gateway"},
+		{"certificate-never", open.URL + "/certificates/metrics.example.com"},
+		{"incidents", open.URL + "/incidents"},
+		{"incident", open.URL + "/incidents/" + id},
+		{"monitor", open.URL + "/monitor"},
+		{"monitor-undeclared", calmServer.URL + "/monitor"},
+		{"look", open.URL + "/look"},
+		{"api", open.URL + "/api"},
+		{"audit", open.URL + "/audit"},
+		{"missing", open.URL + "/nowhere"},
 		{"sign-in", locked.URL + "/sign-in"},
 	}
 	looks := []appearance{{"light", 1280, 900, false}, {"dark", 1280, 900, true}, {"narrow", 320, 640, false}, {"phone", 390, 844, true}}

@@ -92,11 +92,16 @@ func newLife(leaf assure.Cert, plan assure.Life, renewBy, pathEnd, now time.Time
 	if pageAt.Before(renewBy) {
 		pageAt = renewBy
 	}
-	l := life{Now: at(now), Expected: at(plan.Expected), RenewBy: at(renewBy), PageAt: at(pageAt), PathEnd: 1,
-		Started: !now.Before(plan.NotBefore), Ended: now.After(plan.NotAfter)}
+	l := life{
+		Now: at(now), Expected: at(plan.Expected), RenewBy: at(renewBy), PageAt: at(pageAt), PathEnd: 1,
+		Started: !now.Before(plan.NotBefore), Ended: now.After(plan.NotAfter),
+	}
 	l.Marks = []mark{
-		{"start", "Valid from", plan.NotBefore, false}, {"expected", "Renewal expected", plan.Expected, false},
-		{"renew", "Renewed by, at the latest", renewBy, false}, {"page", "Somebody is paged", pageAt, false}, {"end", "Expires", plan.NotAfter, false},
+		{"start", "Valid from", plan.NotBefore, false},
+		{"expected", "Renewal expected", plan.Expected, false},
+		{"renew", "Renewed by, at the latest", renewBy, false},
+		{"page", "Somebody is paged", pageAt, false},
+		{"end", "Expires", plan.NotAfter, false},
 	}
 	if !pathEnd.IsZero() && pathEnd.Before(plan.NotAfter) {
 		l.PathEnd, l.Cut = at(pathEnd), true

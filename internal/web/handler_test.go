@@ -58,8 +58,12 @@ func TestPages(t *testing.T) {
 		{"/incidents/" + id, 200, []string{">Acknowledge<", "Your name", "pagerduty", "accepted", "temporary", "What happened"}},
 		{"/incidents/none", 404, []string{"Not found"}},
 		{"/monitor", 200, []string{"77 of 77 endpoints with fresh evidence", "The last delivery was denied", "channel_failing"}},
-		{"/look", 200, []string{"Look now"}}, {"/api", 200, []string{"/api/v1/check"}}, {"/audit", 200, []string{"Audit log"}},
-		{"/nowhere", 404, []string{"Not found"}}, {"/assets/style.css", 404, nil}, {"/tokens", 404, nil},
+		{"/look", 200, []string{"Look now"}},
+		{"/api", 200, []string{"/api/v1/check"}},
+		{"/audit", 200, []string{"Audit log"}},
+		{"/nowhere", 404, []string{"Not found"}},
+		{"/assets/style.css", 404, nil},
+		{"/tokens", 404, nil},
 	} {
 		r := fetch(s, "GET", x.path, "", nil)
 		if r.Code != x.code {
@@ -174,8 +178,10 @@ func TestHeaders(t *testing.T) {
 // TestRebinding: where nobody signs in, a web site that points its own name at loopback gets nothing.
 func TestRebinding(t *testing.T) {
 	s := newServer(t, newWorld(), func(o *Options) { o.BaseURL = "http://notafter.test:8710" })
-	for host, want := range map[string]int{"127.0.0.1:8710": 200, "[::1]:8710": 200, "localhost": 200, "LOCALHOST.:8710": 200, "notafter.test:8710": 200, "x.localhost:8710": 200,
-		"evil.example:8710": 403, "127.0.0.1.evil.example": 403, "192.0.2.1:8710": 403, "": 403, "localhost.evil.example": 403} {
+	for host, want := range map[string]int{
+		"127.0.0.1:8710": 200, "[::1]:8710": 200, "localhost": 200, "LOCALHOST.:8710": 200, "notafter.test:8710": 200, "x.localhost:8710": 200,
+		"evil.example:8710": 403, "127.0.0.1.evil.example": 403, "192.0.2.1:8710": 403, "": 403, "localhost.evil.example": 403,
+	} {
 		for _, path := range []string{"/", "/api/v1/certificates", "/metrics", "/healthz"} {
 			if r := fetch(s, "GET", path, "", map[string]string{"Host": host}); r.Code != want {
 				t.Errorf("%s for host %q gives %d, want %d", path, host, r.Code, want)
@@ -191,8 +197,10 @@ func TestAcknowledgeInTheOpen(t *testing.T) {
 	token := hidden(fetch(s, "GET", "/incidents/"+id, "", nil).Body.String(), "csrf")
 	form := map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
 	post := func(body string) int { return fetch(s, "POST", "/incidents/"+id+"/acknowledge", body, form).Code }
-	for body, want := range map[string]int{"": 403, "who=Ana": 403, "csrf=" + token: 422, "csrf=" + token + "&who=" + strings.Repeat("x", 81): 422, "csrf=" + token + "&who=a%00b": 422,
-		"csrf=" + token + "&who=" + strings.Repeat("x", bodyLimit): 413} {
+	for body, want := range map[string]int{
+		"": 403, "who=Ana": 403, "csrf=" + token: 422, "csrf=" + token + "&who=" + strings.Repeat("x", 81): 422, "csrf=" + token + "&who=a%00b": 422,
+		"csrf=" + token + "&who=" + strings.Repeat("x", bodyLimit): 413,
+	} {
 		if got := post(body); got != want {
 			t.Errorf("%.60q gives %d, want %d", body, got, want)
 		}
@@ -221,8 +229,10 @@ func TestAcknowledgeInTheOpen(t *testing.T) {
 func manyRows(n int) *world {
 	w := emptyWorld()
 	for i := range n {
-		w.rows = append(w.rows, assure.Row{Certificate: fmt.Sprintf("cert-%06d", i), Endpoints: 1, Severity: assure.Info, Links: map[assure.Link]assure.Verdict{assure.Serving: assure.Upheld},
-			ValidUntil: worldNow.Add(time.Duration(i+1) * time.Minute)})
+		w.rows = append(w.rows, assure.Row{
+			Certificate: fmt.Sprintf("cert-%06d", i), Endpoints: 1, Severity: assure.Info, Links: map[assure.Link]assure.Verdict{assure.Serving: assure.Upheld},
+			ValidUntil: worldNow.Add(time.Duration(i+1) * time.Minute),
+		})
 	}
 	return w
 }
@@ -260,9 +270,11 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{`notafter_findings{reason="revoked",severity="page"} 0`, `notafter_findings{reason="expired",severity="page"} 2`, `notafter_claims{link="people",verdict="broken"} 1`,
+	for _, want := range []string{
+		`notafter_findings{reason="revoked",severity="page"} 0`, `notafter_findings{reason="expired",severity="page"} 2`, `notafter_claims{link="people",verdict="broken"} 1`,
 		`notafter_incidents_open{stage="outage"} 3`, `notafter_deliveries{state="pending"} 0`, `notafter_store_up 1`,
-		`notafter_certificate_valid_until_timestamp_seconds{certificate="hosted-eu"} ` + num(worldNow.Add(70*day)), `notafter_build_info{goversion=`, "go_goroutines"} {
+		`notafter_certificate_valid_until_timestamp_seconds{certificate="hosted-eu"} ` + num(worldNow.Add(70*day)), `notafter_build_info{goversion=`, "go_goroutines",
+	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %s", want)
 		}
@@ -463,8 +475,13 @@ func TestPanicIsAnswered(t *testing.T) {
 
 func TestRemote(t *testing.T) {
 	for _, x := range []struct{ from, forwarded, want string }{
-		{"203.0.113.9:1", "198.51.100.1", "203.0.113.9"}, {"10.0.0.1:1", "198.51.100.1", "198.51.100.1"}, {"10.0.0.1:1", "6.6.6.6, 198.51.100.1, 10.0.0.2", "198.51.100.1"},
-		{"10.0.0.1:1", "", "10.0.0.1"}, {"10.0.0.1:1", "nonsense", "10.0.0.1"}, {"nonsense", "", "unknown"}} {
+		{"203.0.113.9:1", "198.51.100.1", "203.0.113.9"},
+		{"10.0.0.1:1", "198.51.100.1", "198.51.100.1"},
+		{"10.0.0.1:1", "6.6.6.6, 198.51.100.1, 10.0.0.2", "198.51.100.1"},
+		{"10.0.0.1:1", "", "10.0.0.1"},
+		{"10.0.0.1:1", "nonsense", "10.0.0.1"},
+		{"nonsense", "", "unknown"},
+	} {
 		s := newServer(t, newWorld(), func(o *Options) { o.TrustedProxies = prefixes("10.0.0.0/8") })
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = x.from

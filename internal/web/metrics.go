@@ -51,7 +51,8 @@ func (s *Server) registerMetrics(reg prometheus.Registerer) error {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("notafter_"+name, help, labels, nil)
 	}
-	f := &figures{s: s, limit: max(limit, 0),
+	f := &figures{
+		s: s, limit: max(limit, 0),
 		findings:   desc("findings", "Present findings by reason and severity.", "reason", "severity"),
 		claims:     desc("claims", "Claims by link and verdict.", "link", "verdict"),
 		incidents:  desc("incidents_open", "Open incidents by the stage they reached, acknowledged ones included.", "stage"),
@@ -64,8 +65,10 @@ func (s *Server) registerMetrics(reg prometheus.Registerer) error {
 		all:        desc("certificates", "Declared certificates."),
 		up:         desc("store_up", "1 when the database answered this scrape; when 0, the other series are absent."),
 	}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "notafter_build_info", Help: "Version of notafter and of Go; always 1.",
-		ConstLabels: prometheus.Labels{"version": s.opts.Version, "goversion": runtime.Version()}})
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "notafter_build_info", Help: "Version of notafter and of Go; always 1.",
+		ConstLabels: prometheus.Labels{"version": s.opts.Version, "goversion": runtime.Version()},
+	})
 	build.Set(1)
 	for _, c := range []prometheus.Collector{f, build} {
 		if err := reg.Register(c); err != nil {
@@ -83,8 +86,10 @@ func (s *Server) registerMetrics(reg prometheus.Registerer) error {
 }
 
 func (s *Server) metricsHandler() http.Handler {
-	return promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: answerTime / 2,
-		ErrorHandling: promhttp.ContinueOnError})
+	return promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{
+		EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: answerTime / 2,
+		ErrorHandling: promhttp.ContinueOnError,
+	})
 }
 
 func (f *figures) Describe(ch chan<- *prometheus.Desc) {

@@ -69,8 +69,10 @@ func (c *oidcClient) discover(ctx context.Context) (*oidc.Provider, *oauth2.Conf
 		}
 		c.provider = p
 	}
-	return c.provider, &oauth2.Config{ClientID: c.opts.ClientID, ClientSecret: c.opts.ClientSecret, Endpoint: c.provider.Endpoint(),
-		RedirectURL: c.s.base.String() + "/sign-in/oidc/callback", Scopes: c.opts.Scopes}, nil
+	return c.provider, &oauth2.Config{
+		ClientID: c.opts.ClientID, ClientSecret: c.opts.ClientSecret, Endpoint: c.provider.Endpoint(),
+		RedirectURL: c.s.base.String() + "/sign-in/oidc/callback", Scopes: c.opts.Scopes,
+	}, nil
 }
 
 // oidcCookie holds state, nonce, PKCE verifier and the way back of a sign-in under way, in the browser that began it.
@@ -84,8 +86,10 @@ func (s *Server) oidcStart(w http.ResponseWriter, r *http.Request) error {
 	}
 	state, nonce, verifier := secret(), secret(), oauth2.GenerateVerifier()
 	value := strings.Join([]string{state, nonce, verifier, hexPath(localPath(r.FormValue("next")))}, ".")
-	http.SetCookie(w, &http.Cookie{Name: oidcCookie, Value: value, Path: "/sign-in/oidc", MaxAge: 600, HttpOnly: true,
-		Secure: s.auth.secure(r), SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{
+		Name: oidcCookie, Value: value, Path: "/sign-in/oidc", MaxAge: 600, HttpOnly: true,
+		Secure: s.auth.secure(r), SameSite: http.SameSiteLaxMode,
+	})
 	http.Redirect(w, r, conf.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), http.StatusSeeOther)
 	return nil
 }

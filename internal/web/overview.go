@@ -79,9 +79,11 @@ func (s *Server) overview(v *visit) error {
 	if err != nil {
 		return fmt.Errorf("read totals: %w", err)
 	}
-	p := overviewPage{page: v.page("Certificates", "overview"), Query: q, Counts: rows, Links: claimedLinks(totals), Incident: open,
+	p := overviewPage{
+		page: v.page("Certificates", "overview"), Query: q, Counts: rows, Links: claimedLinks(totals), Incident: open,
 		More: total - len(open), Watch: watchItems(claims), Soonest: totals.Soonest, Ticks: ticks(), Severities: []string{string(assure.Page), string(assure.Ticket), string(assure.Info)},
-		Pager: newPager(v.r, n, rowsShown, len(rows.Rows), rows.Total, false)}
+		Pager: newPager(v.r, n, rowsShown, len(rows.Rows), rows.Total, false),
+	}
 	slices.SortStableFunc(p.Incident, func(a, b assure.Incident) int { return int(b.Stage) - int(a.Stage) })
 	p.Filtered = q.Search != "" || q.Verdict != "" || q.Link != "" || q.Severity != ""
 	p.Sentence = sentence(v.mood, rows)

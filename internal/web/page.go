@@ -60,8 +60,10 @@ func (s *Server) plainPage(title string) page {
 }
 
 func (v *visit) page(title, section string) page {
-	p := page{Title: title, Section: section, Now: v.now, Version: v.s.opts.Version, Who: v.who.name, CSRF: v.who.csrf,
-		SignedIn: v.s.auth.on(), Look: v.s.opts.Probe != nil, Audit: v.s.opts.Accounts != nil, Live: v.s.opts.Changed != nil, Mood: v.mood}
+	p := page{
+		Title: title, Section: section, Now: v.now, Version: v.s.opts.Version, Who: v.who.name, CSRF: v.who.csrf,
+		SignedIn: v.s.auth.on(), Look: v.s.opts.Probe != nil, Audit: v.s.opts.Accounts != nil, Live: v.s.opts.Changed != nil, Mood: v.mood,
+	}
 	for _, n := range v.open {
 		p.Open += n
 	}

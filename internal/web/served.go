@@ -281,9 +281,11 @@ func chainRemarks(s assure.Served, c assure.Chain) []string {
 }
 
 func dnsWords(d assure.DNS) string {
-	what := map[assure.DNSFailure]string{assure.DNSNXDomain: "The name does not exist.", assure.DNSNoAddress: "The name has no address.",
+	what := map[assure.DNSFailure]string{
+		assure.DNSNXDomain: "The name does not exist.", assure.DNSNoAddress: "The name has no address.",
 		assure.DNSServfail: "The name servers could not answer.", assure.DNSTimeout: "No name server answered in time.",
-		assure.DNSInvalid: "The name cannot be looked up, or the answer makes no sense."}[d.Failure]
+		assure.DNSInvalid: "The name cannot be looked up, or the answer makes no sense.",
+	}[d.Failure]
 	if d.Failure != assure.DNSOK && d.Detail != "" {
 		what += " " + d.Detail
 	}
@@ -294,10 +296,12 @@ func dnsWords(d assure.DNS) string {
 }
 
 func failureWords(g assure.Sighting) string {
-	what := map[assure.Failure]string{assure.Refused: "Connection refused", assure.NoRoute: "No route to it", assure.Timeout: "No answer in time",
+	what := map[assure.Failure]string{
+		assure.Refused: "Connection refused", assure.NoRoute: "No route to it", assure.Timeout: "No answer in time",
 		assure.Reset: "Connection reset", assure.Alert: "TLS alert", assure.NotTLS: "Not TLS", assure.Malformed: "Broken TLS",
 		assure.TooLarge: "Too much data", assure.UpgradeRefused: "TLS not offered", assure.UpgradeFailed: "Not the expected protocol",
-		assure.Panicked: "Could not be parsed", assure.LocalFailure: "This machine could not try"}[g.Failure]
+		assure.Panicked: "Could not be parsed", assure.LocalFailure: "This machine could not try",
+	}[g.Failure]
 	what = cmp.Or(what, strings.ReplaceAll(string(g.Failure), "_", " "))
 	if g.At != "" {
 		what += " at " + g.At

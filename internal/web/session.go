@@ -58,8 +58,10 @@ type auth struct {
 }
 
 func newAuth(s *Server, o AuthOptions) (*auth, error) {
-	a := &auth{s: s, opts: o, users: map[string]phc{}, hashing: make(chan struct{}, 2),
-		perPair: newAttempts(5, 5*time.Minute), perName: newAttempts(50, 15*time.Minute), perAddr: newAttempts(30, 15*time.Minute)}
+	a := &auth{
+		s: s, opts: o, users: map[string]phc{}, hashing: make(chan struct{}, 2),
+		perPair: newAttempts(5, 5*time.Minute), perName: newAttempts(50, 15*time.Minute), perAddr: newAttempts(30, 15*time.Minute),
+	}
 	if a.opts.Idle <= 0 {
 		a.opts.Idle = defaultIdle
 	}
@@ -219,8 +221,10 @@ func earlier(a, b time.Time) time.Time {
 // begin makes a session and sets its cookie. A new secret for each sign-in means that none can be planted beforehand.
 func (a *auth) begin(w http.ResponseWriter, r *http.Request, user string) error {
 	value, now := secret(), a.s.now().UTC()
-	err := a.s.opts.Accounts.PutSession(r.Context(), assure.Session{TokenHash: hash(value), User: user, CSRF: secret(), Created: now,
-		Expires: earlier(now.Add(a.opts.Idle), now.Add(a.opts.Longest))})
+	err := a.s.opts.Accounts.PutSession(r.Context(), assure.Session{
+		TokenHash: hash(value), User: user, CSRF: secret(), Created: now,
+		Expires: earlier(now.Add(a.opts.Idle), now.Add(a.opts.Longest)),
+	})
 	if err != nil {
 		return fmt.Errorf("keep a session: %w", err)
 	}

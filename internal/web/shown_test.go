@@ -16,8 +16,10 @@ func TestUndeclaredWatch(t *testing.T) {
 		return c.Claim.Link == assure.People || c.Claim.Subject == assure.SubjectHeartbeat
 	})
 	s := newServer(t, w, nil)
-	for path, want := range map[string][]string{"/": {"Heartbeat</a> <span>not declared", "none declared: nobody will be told"},
-		"/monitor": {"Nobody notices if notafter dies.", "No channel is declared: nobody will be told."}} {
+	for path, want := range map[string][]string{
+		"/":        {"Heartbeat</a> <span>not declared", "none declared: nobody will be told"},
+		"/monitor": {"Nobody notices if notafter dies.", "No channel is declared: nobody will be told."},
+	} {
 		body := fetch(s, "GET", path, "", nil).Body.String()
 		for _, x := range want {
 			if !strings.Contains(body, x) {

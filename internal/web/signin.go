@@ -42,8 +42,10 @@ func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request, status int, 
 		form = secret()
 		http.SetCookie(w, &http.Cookie{Name: formCookie, Value: form, Path: "/sign-in", HttpOnly: true, Secure: s.auth.secure(r), SameSite: http.SameSiteStrictMode})
 	}
-	p := signInPage{page: s.plainPage("Sign in"), Local: s.auth.local(), OIDC: s.auth.oidc != nil, Next: localPath(r.FormValue("next")),
-		User: user, Problem: text, Form: form}
+	p := signInPage{
+		page: s.plainPage("Sign in"), Local: s.auth.local(), OIDC: s.auth.oidc != nil, Next: localPath(r.FormValue("next")),
+		User: user, Problem: text, Form: form,
+	}
 	return s.render(w, r, status, "sign_in", p)
 }
 

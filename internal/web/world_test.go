@@ -38,8 +38,10 @@ type world struct {
 }
 
 func emptyWorld() *world {
-	return &world{claims: map[string][]assure.ClaimView{}, runs: map[string][]assure.Run{}, users: map[string]assure.User{},
-		sessions: map[string]assure.Session{}, tokens: map[string]assure.Token{}, changed: make(chan struct{})}
+	return &world{
+		claims: map[string][]assure.ClaimView{}, runs: map[string][]assure.Run{}, users: map[string]assure.User{},
+		sessions: map[string]assure.Session{}, tokens: map[string]assure.Token{}, changed: make(chan struct{}),
+	}
 }
 
 // spec is one certificate of the world.
@@ -51,12 +53,18 @@ type spec struct {
 
 func specs() []spec {
 	list := []spec{
-		{"hosted-eu", "platform", "good", 4, 20 * day, 90 * day}, {"hosted-us", "platform", "good", 6, 31 * day, 90 * day},
-		{"shop.example.com", "shop", "expired", 2, 91 * day, 90 * day}, {"payments", "payments", "page", 3, 83 * day, 90 * day},
-		{"intranet", "it", "late", 2, 66 * day, 90 * day}, {"mail", "it", "incomplete", 3, 12 * day, 90 * day},
-		{"api-gateway", "platform", "differs", 8, 40 * day, 90 * day}, {"legacy-erp", "it", "unreachable", 1, 100 * day, 398 * day},
-		{"metrics.example.com", "sre", "never", 2, 0, 0}, {"status-page", "sre", "good", 1, 2 * day, 6 * day},
-		{"git.example.com", "dev", "mismatch", 1, 30 * day, 90 * day}, {"wiki", "dev", "chainends", 1, 10 * day, 90 * day},
+		{"hosted-eu", "platform", "good", 4, 20 * day, 90 * day},
+		{"hosted-us", "platform", "good", 6, 31 * day, 90 * day},
+		{"shop.example.com", "shop", "expired", 2, 91 * day, 90 * day},
+		{"payments", "payments", "page", 3, 83 * day, 90 * day},
+		{"intranet", "it", "late", 2, 66 * day, 90 * day},
+		{"mail", "it", "incomplete", 3, 12 * day, 90 * day},
+		{"api-gateway", "platform", "differs", 8, 40 * day, 90 * day},
+		{"legacy-erp", "it", "unreachable", 1, 100 * day, 398 * day},
+		{"metrics.example.com", "sre", "never", 2, 0, 0},
+		{"status-page", "sre", "good", 1, 2 * day, 6 * day},
+		{"git.example.com", "dev", "mismatch", 1, 30 * day, 90 * day},
+		{"wiki", "dev", "chainends", 1, 10 * day, 90 * day},
 		{"vpn-gw", "network", "nodns", 1, 30 * day, 90 * day},
 	}
 	for i, n := range strings.Fields("auth billing cdn docs edge-fra edge-iad edge-sin imap jobs ldap ledger partners push registry search sso webhooks") {
@@ -122,8 +130,10 @@ func (w *world) add(s spec, set assure.Setting) []assure.Judgement {
 		if s.name == "mail" && i == 1 {
 			target = "smtp://" + h + ":587"
 		}
-		c := assure.Claim{ID: assure.NewClaimID(assure.Serving, s.name, target), Link: assure.Serving, Certificate: s.name, Subject: target, Route: "sre", Owner: s.owner,
-			Declared: worldNow.Add(-30 * day), Every: 15 * time.Minute}
+		c := assure.Claim{
+			ID: assure.NewClaimID(assure.Serving, s.name, target), Link: assure.Serving, Certificate: s.name, Subject: target, Route: "sre", Owner: s.owner,
+			Declared: worldNow.Add(-30 * day), Every: 15 * time.Minute,
+		}
 		var f assure.Fact
 		if s.kind != "never" {
 			served := look(h, s.name, fmt.Sprintf("192.0.2.%d:443", 10+i), s.age, s.life, s.kind, i)
@@ -167,12 +177,18 @@ func fingerprint(s string) string {
 // look is what a probe would have brought back.
 func look(host, seed, address string, age, life time.Duration, kind string, i int) assure.Served {
 	start := worldNow.Add(-age).Truncate(time.Second)
-	leaf := assure.Cert{Fingerprint: fingerprint(seed + "/leaf"), Subject: "CN=" + host, Issuer: "CN=Example TLS R7,O=Example Trust,C=NL", Serial: fingerprint(seed)[:32],
-		Names: []string{host, "www." + host}, NotBefore: start, NotAfter: start.Add(life), Key: "ECDSA P-256", Signature: "ECDSA-SHA384"}
-	inter := assure.Cert{Fingerprint: fingerprint("intermediate"), Subject: "CN=Example TLS R7,O=Example Trust,C=NL", Issuer: "CN=Example Root X1,O=Example Trust,C=NL", Serial: "7f",
-		NotBefore: worldNow.Add(-400 * day), NotAfter: worldNow.Add(900 * day), Key: "ECDSA P-384", Signature: "ECDSA-SHA384"}
-	root := assure.Cert{Fingerprint: fingerprint("root"), Subject: "CN=Example Root X1,O=Example Trust,C=NL", Issuer: "CN=Example Root X1,O=Example Trust,C=NL", Serial: "1",
-		NotBefore: worldNow.Add(-3000 * day), NotAfter: worldNow.Add(5000 * day), Key: "ECDSA P-384", Signature: "ECDSA-SHA384"}
+	leaf := assure.Cert{
+		Fingerprint: fingerprint(seed + "/leaf"), Subject: "CN=" + host, Issuer: "CN=Example TLS R7,O=Example Trust,C=NL", Serial: fingerprint(seed)[:32],
+		Names: []string{host, "www." + host}, NotBefore: start, NotAfter: start.Add(life), Key: "ECDSA P-256", Signature: "ECDSA-SHA384",
+	}
+	inter := assure.Cert{
+		Fingerprint: fingerprint("intermediate"), Subject: "CN=Example TLS R7,O=Example Trust,C=NL", Issuer: "CN=Example Root X1,O=Example Trust,C=NL", Serial: "7f",
+		NotBefore: worldNow.Add(-400 * day), NotAfter: worldNow.Add(900 * day), Key: "ECDSA P-384", Signature: "ECDSA-SHA384",
+	}
+	root := assure.Cert{
+		Fingerprint: fingerprint("root"), Subject: "CN=Example Root X1,O=Example Trust,C=NL", Issuer: "CN=Example Root X1,O=Example Trust,C=NL", Serial: "1",
+		NotBefore: worldNow.Add(-3000 * day), NotAfter: worldNow.Add(5000 * day), Key: "ECDSA P-384", Signature: "ECDSA-SHA384",
+	}
 	if kind == "chainends" {
 		inter.Fingerprint, inter.NotAfter = fingerprint("intermediate/old"), worldNow.Add(18*day)
 	}
@@ -183,8 +199,10 @@ func look(host, seed, address string, age, life time.Duration, kind string, i in
 	}
 	c.Paths = []assure.Path{p}
 	c.Revocation = []assure.Revocation{{Cert: leaf.Fingerprint, Via: "crl", URL: "http://crl.example.net/r7.crl", Status: assure.RevocationGood, NextUpdate: worldNow.Add(5 * day)}}
-	s := assure.Served{DNS: assure.DNS{Source: "dns"}, Certs: []assure.Cert{leaf, inter, root}, Chains: []assure.Chain{c},
-		Sightings: []assure.Sighting{{Address: address, TLS: "1.3"}, {Address: fmt.Sprintf("[2001:db8::%x]:443", 10+i), TLS: "1.3"}}}
+	s := assure.Served{
+		DNS: assure.DNS{Source: "dns"}, Certs: []assure.Cert{leaf, inter, root}, Chains: []assure.Chain{c},
+		Sightings: []assure.Sighting{{Address: address, TLS: "1.3"}, {Address: fmt.Sprintf("[2001:db8::%x]:443", 10+i), TLS: "1.3"}},
+	}
 	switch kind {
 	case "incomplete":
 		s.Certs = []assure.Cert{leaf, inter, root}
