@@ -102,6 +102,7 @@ type child struct {
 	done  chan struct{}
 	err   error
 	log   *tail
+	hello string // its first line; set when it is ready
 }
 
 func startChild(t *testing.T, job childJob) *child {
@@ -124,12 +125,31 @@ func startChild(t *testing.T, job childJob) *child {
 		defer close(c.done)
 		scan := bufio.NewScanner(out)
 		if scan.Scan() {
+			c.hello = scan.Text()
 			close(c.ready)
 		}
 		_, _ = io.Copy(io.Discard, out)
 		c.err = c.cmd.Wait()
 	}()
 	return c
+}
+
+// metric reads one series of a child that is ready; empty when it cannot be had.
+func (c *child) metric(t *testing.T, series string) string {
+	t.Helper()
+	<-c.ready
+	_, url, _ := strings.Cut(c.hello, "Dashboard: ")
+	res, err := http.Get(url + "/metrics")
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = res.Body.Close() }()
+	for scan := bufio.NewScanner(res.Body); scan.Scan(); {
+		if value, ok := strings.CutPrefix(scan.Text(), series+" "); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // tail keeps what a child said last.
@@ -368,7 +388,17 @@ func lostNothing(t *testing.T, state string, seed uint64) {
 	for _, h := range all {
 		flip(h, true)
 	}
-	eventually(t, c, "the resolve of everything that was told", func() bool { return len(openStages(pager)) == 0 })
+	var quiet time.Time // since when; the figures are a few seconds old
+	eventually(t, c, "the resolve of everything that was told, with nothing left to tell", func() bool {
+		if len(openStages(pager)) > 0 || c.metric(t, `notafter_deliveries{state="pending"}`) != "0" {
+			quiet = time.Time{}
+			return false
+		}
+		if quiet.IsZero() {
+			quiet = time.Now()
+		}
+		return time.Since(quiet) > 6*time.Second
+	})
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
