@@ -89,7 +89,7 @@ func parseHosts(data []byte) hostsTable {
 		}
 		for _, name := range fields[1:] {
 			name = strings.TrimSuffix(strings.ToLower(name), ".")
-			if len(t[name]) < maxAnswer {
+			if name != "" && len(t[name]) < maxAnswer { // a lone dot names no host
 				t[name] = append(t[name], ip)
 			}
 		}

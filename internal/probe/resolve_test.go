@@ -495,6 +495,7 @@ func FuzzAnswer(f *testing.F) {
 
 func FuzzConfFiles(f *testing.F) {
 	f.Add([]byte("127.0.0.1 localhost\n::1 ip6-localhost # x\n"))
+	f.Add([]byte("0.0.0.0 .\n192.0.2.1 . a.example.\n"))
 	f.Add([]byte("nameserver ::1\nsearch a.example b.example\noptions timeout:3 ndots:5\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for name, list := range parseHosts(b) {
