@@ -228,7 +228,7 @@ func nameText(der []byte) string {
 	if rest, err := asn1.Unmarshal(der, &rdn); err != nil || len(rest) > 0 {
 		return ""
 	}
-	return strings.ToValidUTF8(rdn.String(), "\uFFFD")
+	return plain(rdn.String())
 }
 
 func readTime(in *cryptobyte.String) (time.Time, bool) {
@@ -248,6 +248,9 @@ func readTime(in *cryptobyte.String) (time.Time, bool) {
 	return t.UTC(), true
 }
 
+// maxOwner bounds the name of a certificate inside a sentence, in bytes.
+const maxOwner = 200
+
 // weakKey says what is too small about the certificate's key, and is empty when nothing is. The limits are those of
 // the Baseline Requirements section 6.1.5: RSA from 2048 bits, elliptic curves from P-256.
 func weakKey(c *x509.Certificate) string {
@@ -266,13 +269,14 @@ func weakKey(c *x509.Certificate) string {
 	return fmt.Sprintf("%s key of %s", keyName(c), ownerOf(c))
 }
 
-// ownerOf names a certificate to a person: its subject, else its first name, else its serial number.
+// ownerOf names a certificate to a person: its subject, else its first name, else its serial number. Who made the
+// certificate chose the text, so it is cut short and acts on nobody's terminal.
 func ownerOf(c *x509.Certificate) string {
 	if s := c.Subject.String(); s != "" {
-		return s
+		return clipText(plain(s), maxOwner)
 	}
 	if n := namesOf(c); len(n) > 0 {
-		return n[0]
+		return clipText(n[0], maxOwner)
 	}
 	return "serial number " + serialText(c.SerialNumber)
 }

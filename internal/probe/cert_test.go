@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -11,9 +12,12 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"math/big"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 func TestDescribe(t *testing.T) {
@@ -114,6 +118,59 @@ func splitInts(oid string) func(func(int) bool) {
 				continue
 			}
 			n = 10*n + int(c-'0')
+		}
+	}
+}
+
+// Whoever makes a certificate chooses the words in it. Wherever a fact holds such words, they act on no terminal and on
+// no page, also where the certificate cannot be read or a sentence names it.
+func TestWordsOfCertificatesAreHarmless(t *testing.T) {
+	const bad = "\x1b]0;x\x07\x1b[31mred\u202eabc\u2066\r\n\x00\u0085"
+	words := bad + strings.Repeat("long ", 100)
+	r := root(t, "Root")
+	evil := func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: words} }
+	middle := inter(t, "Inter", r, evil)
+	impostor := inter(t, "Inter", r, evil)
+	weak := sign(t, leafTemplate("www.example.com", evil), keyRSA(t, 1024), r)
+	l := sign(t, leafTemplate("www.example.com", evil, func(c *x509.Certificate) {
+		c.CRLDistributionPoints, c.OCSPServer = []string{"gopher://" + bad}, []string{bad}
+	}), keyP256(t), r)
+	orphan := leaf(t, "www.example.com", middle)
+
+	// A certificate of a version that does not exist: crypto/x509 refuses it, and it is described all the same.
+	unread := bytes.Clone(l.cert.Raw)
+	at := bytes.Index(unread, []byte{0xa0, 0x03, 0x02, 0x01, 0x02})
+	unread[at+4] = 7
+
+	for name, list := range map[string][][]byte{
+		"a weak key":                          ders(weak),
+		"revocation addresses":                ders(l),
+		"a missing issuer":                    ders(orphan),
+		"an issuer with another key":          ders(orphan, impostor),
+		"a leaf that cannot be read":          {unread},
+		"an intermediate that cannot be read": {orphan.cert.Raw, unread},
+	} {
+		a := analyser(t, trusting(t, r), func(o *AnalyserOptions) { o.Revocation, o.Offline = RevocationFull, false })
+		chain, certs := a.Analyse(t.Context(), "www.example.com", netip.MustParseAddr("192.0.2.1"), list, 0, nil)
+		said := []string{chain.PathError, chain.MissingIssuer, chain.Unparsed, chain.WeakKey, chain.WeakSignature}
+		for _, v := range chain.Revocation {
+			said = append(said, v.URL, v.Detail)
+		}
+		for _, c := range certs {
+			said = append(said, c.Subject, c.Issuer)
+		}
+		found := false
+		for _, s := range said {
+			found = found || strings.Contains(s, "red")
+			if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
+				t.Errorf("%s: %q", name, s)
+			}
+		}
+		if !found {
+			t.Errorf("%s: the words are nowhere, so that this shows nothing: %q", name, said)
+		}
+		if n := len(chain.WeakKey); n > 300 {
+			t.Errorf("%s: a sentence of %d bytes", name, n)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (a *Analyser) Analyse(ctx context.Context, host string, peer netip.Addr, de
 
 // unparsedChain is what remains to be said when the leaf cannot be read.
 func unparsedChain(der [][]byte, extra int, why string) (assure.Chain, []assure.Cert) {
-	chain := assure.Chain{Extra: extra, Unparsed: why}
+	chain := assure.Chain{Extra: extra, Unparsed: clipDetail(why)}
 	var certs []assure.Cert
 	for _, d := range der {
 		fp := fingerprintOf(d)

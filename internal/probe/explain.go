@@ -29,13 +29,13 @@ func (a *Analyser) explain(ctx context.Context, v *verdict, b *pathBuilder, p pr
 	end := deepest(b.ends, p.leaf)
 	switch {
 	case refused != nil:
-		c.PathError = refused.Error()
+		c.PathError = clipDetail(refused.Error())
 	case end.err != nil:
-		c.PathError = end.err.Error()
+		c.PathError = clipDetail(end.err.Error())
 	case b.spent:
 		c.PathError = "the list is too tangled to find a path within bounds"
 	case p.err != nil:
-		c.PathError = p.err.Error()
+		c.PathError = clipDetail(p.err.Error())
 	}
 	if refused != nil {
 		walk = b.routes[0].certs
@@ -45,7 +45,7 @@ func (a *Analyser) explain(ctx context.Context, v *verdict, b *pathBuilder, p pr
 		}
 		// An old certificate of the right authority, from a chain file that nobody renewed with the leaf.
 		if routes, _ := a.complete(ctx, b, p, deadEnd{certs: walk[:1]}, peer, !c.ServerAuth); len(routes) > 0 {
-			c.MissingIssuer, c.Completed = p.leaf.Issuer.String(), pathsOf(routes)
+			c.MissingIssuer, c.Completed = plain(p.leaf.Issuer.String()), pathsOf(routes)
 			return routes, walk
 		}
 		v.recheck = a.now().Add(recheckIncomplete)
@@ -53,7 +53,7 @@ func (a *Analyser) explain(ctx context.Context, v *verdict, b *pathBuilder, p pr
 	}
 	c.WeakSignature = weakUntil(end)
 	c.UntrustedRoot = end.selfSigned
-	c.MissingIssuer = end.last().Issuer.String()
+	c.MissingIssuer = plain(end.last().Issuer.String())
 	if end.selfSigned || c.MissingIssuer == "" {
 		return nil, end.certs
 	}

@@ -109,6 +109,8 @@ func (a *Analyser) askOne(ctx context.Context, q asked, staple []byte) (out []as
 	settled := false
 	add := func(r assure.Revocation) {
 		r.Cert = q.rec.cert.Fingerprint
+		// Both may hold words that the certificate's maker or a server chose.
+		r.URL, r.Detail = clipText(plain(r.URL), maxURL), clipDetail(r.Detail)
 		out = append(out, r)
 		settled = settled || r.Status != assure.RevocationUnknown
 	}
