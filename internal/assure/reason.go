@@ -36,6 +36,8 @@ const (
 	CredentialExpiring Reason = "credential_expiring"
 	CAAForbids         Reason = "caa_forbids"
 	DelegationBroken   Reason = "delegation_broken"
+	// PermissionUnclear: whether the identity may write could not be determined. Not knowing is a finding too.
+	PermissionUnclear Reason = "permission_unknown"
 )
 
 // Renewal and issuance.
@@ -47,6 +49,7 @@ const (
 	RehearsalInconclusive Reason = "rehearsal_inconclusive"
 	AccountInvalid        Reason = "account_invalid"
 	LimitReached          Reason = "rate_limited"
+	InstallFailed         Reason = "install_failed"
 	NoCertificate         Reason = "no_certificate"
 	NamesMissing          Reason = "names_missing"
 )
@@ -103,6 +106,7 @@ var reasons = []reasonLink{
 	{CredentialExpiring, Permission},
 	{CAAForbids, Permission},
 	{DelegationBroken, Permission},
+	{PermissionUnclear, Permission},
 	{RenewalOverdue, Renewal},
 	{RenewalFailing, Renewal},
 	{RenewalStuck, Renewal},
@@ -110,6 +114,7 @@ var reasons = []reasonLink{
 	{RehearsalInconclusive, Renewal},
 	{AccountInvalid, Renewal},
 	{LimitReached, Renewal},
+	{InstallFailed, Renewal},
 	{NoCertificate, Issuance},
 	{NamesMissing, Issuance},
 	{NobodyOnCall, People},
