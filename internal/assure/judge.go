@@ -263,6 +263,12 @@ func (b *bench) finish() Judgement {
 		b.verdict = Upheld
 	}
 	b.j.Verdict = b.verdict
+	for _, f := range b.j.Findings {
+		// Clients are refused for whatever reason, and not only by the end of the certificate.
+		if f.Stage == StageOutage && !f.HurtsAt.IsZero() && (b.j.ValidUntil.IsZero() || f.HurtsAt.Before(b.j.ValidUntil)) {
+			b.j.ValidUntil = f.HurtsAt
+		}
+	}
 	b.j.ValidUntil, b.j.RenewBy = b.j.ValidUntil.UTC(), b.j.RenewBy.UTC()
 	slices.SortStableFunc(b.j.Findings, func(x, y Finding) int {
 		return cmp.Or(cmp.Compare(y.Stage, x.Stage), cmp.Compare(y.Severity.rank(), x.Severity.rank()),

@@ -321,6 +321,31 @@ func TestOneOfTwoAddressesIsNamed(t *testing.T) {
 	}
 }
 
+func TestAnOutageLeavesNoRunway(t *testing.T) {
+	revoked := healthy()
+	revoked.Chains[0].Revocation = []Revocation{{Cert: revoked.Chains[0].Certs[0], Via: "crl", Status: RevocationRevoked, RevokedAt: now.Add(-time.Hour)}}
+	cases := map[string]struct {
+		fact  Served
+		since time.Time
+	}{
+		"revoked": {revoked, now.Add(-time.Hour)},
+		"no handshake, and no certificate was ever seen": {
+			Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: NotTLS, At: AtHandshake}}}, seen(healthy()).FirstSeen,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			j := Judge(Case{Claim: claim(), Evidence: seen(tc.fact)}, Setting{Now: now})
+			if !j.ValidUntil.Equal(tc.since) {
+				t.Errorf("clients are refused since %v, want since %v", j.ValidUntil, tc.since)
+			}
+			if d, ok := j.Runway(now); !ok || d != 0 {
+				t.Errorf("runway %v, %v; want 0, known", d, ok)
+			}
+		})
+	}
+}
+
 func TestSinceSurvivesNewEvidence(t *testing.T) {
 	c := Case{Claim: claim(), Evidence: seen(Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: Refused, At: AtConnect}}})}
 	s := Setting{Now: now, Policy: Policy{Confirm: time.Hour}}
