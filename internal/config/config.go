@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -165,12 +166,25 @@ func Default() Config {
 	}
 }
 
+// pipePatience is how long a pipe may take to hold what is read of it.
+const pipePatience = 10 * time.Second
+
+// openSoon opens a file without waiting for anybody. Opening a named pipe that nobody writes to would never end, and a
+// reload that waits for it would be the last one; a pipe that somebody writes to, as shells make them, can be read.
+func openSoon(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		_ = f.SetReadDeadline(time.Now().Add(pipePatience)) // only pipes and the like know deadlines
+	}
+	return f, err
+}
+
 // maxFile bounds what is read. A hundred thousand endpoints, one a line, need about a third of it.
 const maxFile = 16 << 20
 
 // Load reads and parses the file at path. The error is a [*Problems] when the file could be read.
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
+	f, err := openSoon(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

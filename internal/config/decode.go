@@ -25,6 +25,7 @@ type decoder struct {
 	anchors   map[string]ast.Node
 	expanding map[string]bool
 	budget    int
+	spent     bool // the budget, and said so
 }
 
 func (d *decoder) result() error {
@@ -126,12 +127,22 @@ type (
 	choices   interface{ choices() []string }
 )
 
+// spend takes n values out of the budget, and reports false once more was taken than there was: following aliases must
+// not make much of little.
+func (d *decoder) spend(n int, key string, at ast.Node) bool {
+	if d.budget -= n; d.budget >= 0 {
+		return true
+	}
+	if !d.spent {
+		d.spent = true
+		d.fail(position(at), key, "the file holds more than %d values once its aliases are followed", maxNodes)
+	}
+	return false
+}
+
 // value decodes one node into v. Whatever cannot be decoded is a problem, and v keeps what it had.
 func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
-	if d.budget--; d.budget < 0 {
-		if d.budget == -1 {
-			d.fail(position(n), key, "the file holds more than %d values once its aliases are followed", maxNodes)
-		}
+	if !d.spend(1, key, n) {
 		return
 	}
 	// A scalar is pointed at itself; what spans lines, at its key.
@@ -377,7 +388,7 @@ func (d *decoder) entries(key string, n ast.Node) ([]entry, bool) {
 
 // merge gives the pairs that a merge key brings in: those of a mapping, or of a list of mappings, the first winning.
 func (d *decoder) merge(key string, n ast.Node) []entry {
-	if d.budget--; d.budget < 0 {
+	if !d.spend(1, key, n) {
 		return nil
 	}
 	node, done, ok := d.resolve(key, n)
@@ -393,6 +404,9 @@ func (d *decoder) merge(key string, n ast.Node) []entry {
 		return all
 	}
 	entries, _ := d.entries(key, node)
+	if !d.spend(len(entries), key, n) {
+		return nil
+	}
 	return entries
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -279,8 +280,15 @@ func TestHostileFilesStayCheap(t *testing.T) {
 		}(),
 		"aliases":         "trust: &t [a.pem]\ncertificates: " + bomb.String(),
 		"alias in itself": "trust: &t [*t]\n",
-		"too large":       strings.Repeat("#", maxFile+1),
-		"binary":          "\x00\x01\xff\xfe",
+		"merge keys": func() string {
+			b := "certificates:\n- &m0 {" + strings.Join(numbered(200, "k%d: 1"), ", ") + "}\n"
+			for i := range 9 {
+				b += fmt.Sprintf("- &m%d {<<: [%s]}\n", i+1, strings.Join(slices.Repeat([]string{fmt.Sprintf("*m%d", i)}, 100), ", "))
+			}
+			return b
+		}(),
+		"too large": strings.Repeat("#", maxFile+1),
+		"binary":    "\x00\x01\xff\xfe",
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
@@ -291,6 +299,27 @@ func TestHostileFilesStayCheap(t *testing.T) {
 				t.Errorf("took %s", took)
 			}
 		})
+	}
+}
+
+func numbered(n int, format string) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf(format, i)
+	}
+	return out
+}
+
+// A file that needs more than its budget is refused, whatever it was that used the budget up: what is left out in
+// silence is not watched.
+func TestSpentBudgetIsSaid(t *testing.T) {
+	text := "certificates:\n- &m0 {name: a, endpoints: [a.example]}\n"
+	for i := range 8 {
+		text += fmt.Sprintf("- &m%d {<<: [%s], name: b%d}\n", i+1, strings.Join(slices.Repeat([]string{fmt.Sprintf("*m%d", i)}, 10), ", "), i)
+	}
+	text += "- {name: last, endpoints: [last.example]}\nchannels: {x: {slack: {url: 'env:X'}}}\n"
+	if got := problems(t, text); !slices.ContainsFunc(got, func(p string) bool { return strings.Contains(p, "once its aliases are followed") }) {
+		t.Errorf("problems: %v", got)
 	}
 }
 

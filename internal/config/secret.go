@@ -244,7 +244,7 @@ func checkSecret(s string) error {
 }
 
 func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := openSoon(path)
 	if err != nil {
 		return nil, err
 	}
