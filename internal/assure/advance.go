@@ -243,10 +243,16 @@ func (a *advance) worsen(i *Incident, f Finding) {
 			i.State = Open
 		}
 		a.event(i.ID, kind, f.Stage, text)
-	} else if f.Stage < i.Stage {
+	} else if f.Stage < i.Stage || i.Speaker != "" && i.Speaker != f.Claim && downstream(f.Link, i.Link) {
 		return
 	}
 	a.speak(i, f)
+}
+
+// downstream reports whether link l comes after m on a certificate's way, so that what is found there may be the
+// consequence of what is found at m.
+func downstream(l, m Link) bool {
+	return slices.Index(Links(), l) > slices.Index(Links(), m) && m != ""
 }
 
 // speak gives the incident the words of its worst finding; of equals, of the one that hurts first.
@@ -255,6 +261,7 @@ func (a *advance) speak(i *Incident, f Finding) {
 		return
 	}
 	a.worst[i.ID] = f
+	i.Speaker = f.Claim
 	i.Reason, i.Link, i.Summary, i.Impact, i.Action, i.Basis = f.Reason, f.Link, f.Summary, f.Impact, f.Action, f.Basis
 }
 
@@ -340,6 +347,9 @@ func (a *advance) clear(j Judgement, filed map[IncidentID]bool) {
 		t.ClearAt = j.SeenAt
 		if t.Clear >= a.Policy.clear() {
 			a.cleared[key(t)] = t
+			if i := a.byID[t.Incident]; i.Speaker == t.Claim {
+				i.Speaker = "" // what is left may speak now
+			}
 			continue
 		}
 		a.touches[key(t)] = t
@@ -464,9 +474,9 @@ func sameIncident(a, b Incident) bool {
 }
 
 // incidentFields is an incident as a comparable value.
-func incidentFields(i Incident) [22]any {
-	return [22]any{
-		i.Round, i.Eased, i.EasedAt.UTC(), i.ID, i.Cause, i.State, i.Link, i.Reason, i.Severity, i.Stage, i.Since.UTC(), i.OpenedAt.UTC(), i.HurtsAt.UTC(),
+func incidentFields(i Incident) [23]any {
+	return [23]any{
+		i.Speaker, i.Round, i.Eased, i.EasedAt.UTC(), i.ID, i.Cause, i.State, i.Link, i.Reason, i.Severity, i.Stage, i.Since.UTC(), i.OpenedAt.UTC(), i.HurtsAt.UTC(),
 		i.Summary, i.Impact, i.Action, i.Basis, i.AckedBy, i.AckedAt.UTC(), i.AckedStage, i.ResolvedAt.UTC(), i.Resolution,
 	}
 }

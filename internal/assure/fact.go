@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Fact is what one look brought back. The set is closed: [Served], [Sight], [Heard], [Delivered] and [Blind].
+// Fact is what one look brought back. The set is closed: [Served], [Rehearsed], [Renewing], [Sight],
+// [Heard], [Delivered] and [Blind].
 // "We tried and could not see" is a fact too. A fact never carries a verdict.
 type Fact interface {
 	// Kind names the type, stably; it is stored beside the fact.
@@ -288,6 +289,10 @@ func DecodeFact(kind string, data []byte) (Fact, error) {
 	switch kind {
 	case "served":
 		return decode[Served](data)
+	case "rehearsed":
+		return decode[Rehearsed](data)
+	case "renewing":
+		return decode[Renewing](data)
 	case "sight":
 		return decode[Sight](data)
 	case "heard":

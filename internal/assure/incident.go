@@ -39,6 +39,9 @@ type Incident struct {
 	Impact  string `json:"impact"`
 	Action  string `json:"action"`
 	Basis   string `json:"basis"`
+	// Speaker is the claim whose finding gave the incident these words; empty when that finding is gone. Of findings as
+	// bad, one of an earlier link keeps the word: it is the cause, and those of later links are what comes of it.
+	Speaker ClaimID `json:"speaker,omitempty"`
 	// Told maps each route to the worst stage it has been given a notice for.
 	Told map[string]Stage `json:"told"`
 

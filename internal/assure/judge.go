@@ -54,6 +54,14 @@ func ruleFor(c Claim) func(*bench, Fact) bool {
 	switch {
 	case c.Link == Serving:
 		return servingRule
+	case c.Link == Permission:
+		return rehearsalRule
+	case c.Link == Renewal && c.Subject == SubjectRenewal:
+		return renewalRule
+	case c.Link == Renewal:
+		return rehearsalRule
+	case c.Link == Issuance:
+		return issuanceRule
 	case c.Link == Monitor && c.Subject == SubjectControl:
 		return controlRule
 	case c.Link == Monitor && c.Subject == SubjectHeartbeat:
@@ -237,10 +245,24 @@ func (b *bench) lastKnown() string {
 }
 
 func (b *bench) what() string {
+	if words, ok := subjectWords[b.Claim.Subject]; ok && b.Claim.Certificate != "" {
+		return words + " of " + clip(b.Claim.Certificate, 80)
+	}
 	if b.Claim.Subject == "" {
 		return "the " + string(b.Claim.Link) + " of " + clip(b.Claim.Certificate, 80)
 	}
 	return clip(b.Claim.Subject, 120)
+}
+
+// subjectWords says what claims about renewal are about, in the middle of a sentence.
+var subjectWords = map[string]string{
+	SubjectRenewal:             "the renewal",
+	SubjectIssuance:            "the newest certificate",
+	string(RehearseStatic):     "what the next renewal rests on (account, CAA, delegation)",
+	string(RehearsePermission): "the permission to write DNS for the next renewal",
+	string(RehearseCanary):     "the canary record for the next renewal",
+	string(RehearseAuthorize):  "the rehearsed authorization",
+	string(RehearseFull):       "the full rehearsal",
 }
 
 func (b *bench) basis() string {

@@ -68,7 +68,7 @@ var served = rapid.Custom(func(t *rapid.T) Served {
 })
 
 var fact = rapid.Custom(func(t *rapid.T) Fact {
-	switch rapid.IntRange(0, 7).Draw(t, "fact") {
+	switch rapid.IntRange(0, 9).Draw(t, "fact") {
 	case 0:
 		return Blind{Detail: rapid.String().Draw(t, "detail")}
 	case 1:
@@ -77,16 +77,59 @@ var fact = rapid.Custom(func(t *rapid.T) Fact {
 		return Delivered{Channel: "x", Class: rapid.SampledFrom([]ReceiptClass{Accepted, Temporary, RateLimited, Denied, Rejected, "novel"}).Draw(t, "class")}
 	case 3:
 		return Sight{Expected: rapid.IntRange(0, 3).Draw(t, "expected"), Tried: rapid.IntRange(0, 3).Draw(t, "tried"), Reached: rapid.IntRange(0, 1).Draw(t, "reached"), Late: Seconds(rapid.Int64().Draw(t, "late"))}
+	case 4:
+		return rehearsed.Draw(t, "rehearsed")
+	case 5:
+		return renewing.Draw(t, "renewing")
 	default:
 		return served.Draw(t, "served")
 	}
+})
+
+var trouble = rapid.Custom(func(t *rapid.T) *Trouble {
+	if rapid.IntRange(0, 3).Draw(t, "trouble") == 0 {
+		return nil
+	}
+	return &Trouble{
+		Reason:   rapid.SampledFrom(append(Reasons(), "novel", "")).Draw(t, "reason"),
+		Class:    rapid.SampledFrom([]TroubleClass{TroubleDenied, TroubleExpired, TroubleTransient, TroubleThrottled, TroubleForbidden, "", "novel"}).Draw(t, "class"),
+		Identity: rapid.String().Draw(t, "identity"), Action: rapid.String().Draw(t, "action"), Scope: rapid.String().Draw(t, "scope"), Detail: rapid.String().Draw(t, "detail"),
+	}
+})
+
+var rehearsed = rapid.Custom(func(t *rapid.T) Rehearsed {
+	r := Rehearsed{Rung: rapid.SampledFrom(append(Ladder(), "novel", "")).Draw(t, "rung"), Renewer: rapid.String().Draw(t, "renewer"), Due: instants.Draw(t, "due")}
+	for range rapid.IntRange(0, 4).Draw(t, "steps") {
+		r.Steps = append(r.Steps, Step{
+			Name: rapid.SampledFrom([]string{StepAsk, StepPresent, "novel", ""}).Draw(t, "step"), Target: rapid.String().Draw(t, "target"),
+			Outcome: rapid.SampledFrom([]Outcome{Done, Failed, Unclear, Skipped, "", "novel"}).Draw(t, "outcome"), Trouble: trouble.Draw(t, "trouble"),
+		})
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "accesses") {
+		r.Access = append(r.Access, Access{Answer: Allowed, Identity: rapid.String().Draw(t, "who"), Expires: instants.Draw(t, "expires")})
+	}
+	return r
+})
+
+var renewing = rapid.Custom(func(t *rapid.T) Renewing {
+	r := Renewing{Renewer: "r", Missing: rapid.SliceOfN(rapid.String(), 0, 2).Draw(t, "missing"), Installed: instants.Draw(t, "installed")}
+	r.State = RenewalState{
+		Due: instants.Draw(t, "due"), Next: instants.Draw(t, "next"), Failures: rapid.IntRange(-1, 5).Draw(t, "failures"), Left: rapid.IntRange(-1, 5).Draw(t, "left"),
+		Running: instants.Draw(t, "running"), LastTrouble: trouble.Draw(t, "last"), Unproven: instants.Draw(t, "unproven"), UnprovenBy: trouble.Draw(t, "unprovenby"),
+		LastAttempt: instants.Draw(t, "attempt"), LastSuccess: instants.Draw(t, "success"),
+	}
+	if rapid.Bool().Draw(t, "newest") {
+		c := genCert(t, "newest")
+		r.Newest = &c
+	}
+	return r
 })
 
 var anyCase = rapid.Custom(func(t *rapid.T) Case {
 	c := Case{
 		Claim: Claim{
 			ID: "x", Link: rapid.SampledFrom(append(Links(), "novel")).Draw(t, "link"),
-			Subject:     rapid.SampledFrom([]string{"www.example.com", SubjectControl, SubjectHeartbeat, SubjectPatrol, "\x00", ""}).Draw(t, "subject"),
+			Subject:     rapid.SampledFrom([]string{"www.example.com", SubjectControl, SubjectHeartbeat, SubjectPatrol, SubjectRenewal, SubjectIssuance, string(RehearseStatic), string(RehearseCanary), string(RehearseFull), "\x00", ""}).Draw(t, "subject"),
 			Certificate: "www", Declared: instants.Draw(t, "declared"), Every: time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "every")),
 		},
 		ValidUntil: instants.Draw(t, "valid"),

@@ -39,8 +39,17 @@ type Delivery struct {
 	Certificates []string
 	Endpoints    []string
 	Touched      int
+	// Stakes are certificates that the incident touches with the moment from which their clients are refused, the soonest
+	// first, at most ten, each once.
+	Stakes []Stake
 	// ProviderID is what the channel called an earlier notice of this incident, when it told.
 	ProviderID string
+}
+
+// Stake is a certificate that something is at stake for.
+type Stake struct {
+	Certificate string
+	HurtsAt     time.Time // when the first client is or was refused if nothing is done; zero when not known
 }
 
 // Receipt is the outcome of one attempt. Receipts are never changed or deleted while the incident is kept: they are

@@ -55,6 +55,11 @@ type RenewalState struct {
 	Running time.Time `json:"running,omitzero"`
 	// LastTrouble is what stopped the last attempt; nil when it succeeded or none was made.
 	LastTrouble *Trouble `json:"last_trouble,omitempty"`
+	// Unproven is when something that renewal needs was last seen to be lost for good (a grant, a credential). It stays
+	// until a renewal has succeeded and was seen in service after that: a repair is believed when it is proven. Zero when
+	// there is nothing to prove. UnprovenBy is what was lost.
+	Unproven   time.Time `json:"unproven,omitzero"`
+	UnprovenBy *Trouble  `json:"unproven_by,omitempty"`
 	// LastAttempt and LastSuccess are when the last attempt and the last successful one ended.
 	LastAttempt time.Time `json:"last_attempt,omitzero"`
 	LastSuccess time.Time `json:"last_success,omitzero"`
@@ -86,6 +91,21 @@ func (k AttemptKind) Level() int {
 // Ladder lists the rungs of a rehearsal from the cheapest to the one that proves most.
 func Ladder() []AttemptKind {
 	return []AttemptKind{RehearseStatic, RehearsePermission, RehearseCanary, RehearseAuthorize, RehearseFull}
+}
+
+// Subjects of the claims about a certificate that a renewer of ours renews. Those of a rehearsal are the kinds of the ladder.
+const (
+	SubjectRenewal  = "renewal"  // link renewal: the last attempt succeeded, or none is due
+	SubjectIssuance = "issuance" // link issuance: a certificate for all names exists
+)
+
+// LinkOf is the link that a rung of the ladder gives evidence about.
+func LinkOf(k AttemptKind) Link {
+	switch k {
+	case RehearseStatic, RehearsePermission, RehearseCanary:
+		return Permission
+	}
+	return Renewal
 }
 
 // Attempt is one renewal or rehearsal with its steps, as it is kept for people.
