@@ -31,6 +31,7 @@ Exit statuses: 0 taken, 1 not, 2 wrong use.`,
 			}
 			return nil
 		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.runAck(cmd.Context(), o, args[0], who)
 		},

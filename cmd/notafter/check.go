@@ -72,8 +72,9 @@ Exit statuses
   kubectl get ingress -A -o json | jq -r '.items[].spec.rules[]?.host' | notafter check --targets -
   notafter check --at +30d example.com                  # will it be upheld in 30 days?
   notafter check --roots corporate-ca.pem intranet.example.com`,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return p.runCheck(cmd.Context(), o, args) },
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: cobra.NoFileCompletions, // a target is no file
+		RunE:              func(cmd *cobra.Command, args []string) error { return p.runCheck(cmd.Context(), o, args) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -86,9 +87,8 @@ Exit statuses
 	f.StringArrayVar(&o.Resolvers, "dns", nil, "ask the resolver at `ADDRESS` (IP or IP:port) instead of the system's; may be given more than once")
 	f.IntVar(&o.concurrency, "concurrency", defaults.Concurrency, "look at `N` endpoints at the same time")
 	durationVar(f, &o.Timeout, "timeout", defaults.Timeout.Std(), "longest `DURATION` of one handshake with one address")
-	for name, values := range map[string][]string{"output": outputs, "revocation": {"off", "leaf", "full"}} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	}
+	completed(cmd, "output", outputs...)
+	completed(cmd, "revocation", "off", "leaf", "full")
 	return cmd
 }
 
@@ -135,7 +135,7 @@ func (p *program) runCheck(ctx context.Context, o checkOptions, args []string) e
 
 	r := report{Checked: began.UTC().Truncate(time.Second), Endpoints: make([]endpoint, len(targets))}
 	if !at.IsZero() {
-		r.Checked = at.UTC()
+		r.Checked = at.UTC().Truncate(time.Second)
 	}
 	c := checker{look: look, now: p.now, at: at, concurrency: o.concurrency}
 	bar := p.progress(len(targets), o.output == "jsonl" && out.terminal)

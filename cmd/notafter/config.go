@@ -56,6 +56,7 @@ Exit statuses: 0 sound, 2 not.`,
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "the configuration `FILE`, as with serve")
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "`FORMAT` of the claims: table, json")
+	completed(cmd, "output", "table", "json")
 	cmd.Flags().BoolVar(&secrets, "secrets", false, "also read the secrets that it refers to; none is printed")
 	return cmd
 }

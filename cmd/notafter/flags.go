@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/notafter/notafter/internal/config"
@@ -32,4 +33,11 @@ func (durationFlag) Type() string { return "duration" }
 func durationVar(fs *pflag.FlagSet, d *time.Duration, name string, value time.Duration, usage string) {
 	*d = value
 	fs.Var(durationFlag{d}, name, usage)
+}
+
+// completed makes a shell offer the values that a flag takes.
+func completed(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag is not declared
+	}
 }

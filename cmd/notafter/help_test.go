@@ -52,3 +52,30 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		t.Errorf("--version gives status %d and %q", code, out.String())
 	}
 }
+
+// A shell offers the values of a flag that takes few, and no files where none is meant.
+func TestCompletionOffersWhatIsPossible(t *testing.T) {
+	const noFiles = ":4" // what cobra's scripts read of ShellCompDirectiveNoFileComp
+	for line, want := range map[string]string{
+		"check --output ":        "table json jsonl junit " + noFiles,
+		"check --revocation ":    "off leaf full " + noFiles,
+		"check ":                 noFiles,
+		"serve --log-format ":    "text json " + noFiles,
+		"serve --log-level ":     "debug info warn error " + noFiles,
+		"serve ":                 noFiles,
+		"incidents --output ":    "table json " + noFiles,
+		"incidents ":             noFiles,
+		"ack ":                   noFiles,
+		"config check --output ": "table json " + noFiles,
+		"config check ":          ":0", // a file is what it takes
+	} {
+		var out, errs bytes.Buffer
+		args := append([]string{cobra.ShellCompRequestCmd}, strings.Split(line, " ")...)
+		if code := testProgram(&out, &errs).run(t.Context(), args); code != exitUpheld {
+			t.Errorf("%s gives status %d: %s", line, code, errs.String())
+		}
+		if got := strings.Join(strings.Fields(out.String()), " "); got != want {
+			t.Errorf("after %q a shell is offered %q, want %q", line, got, want)
+		}
+	}
+}

@@ -43,13 +43,15 @@ func (p *program) incidents() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "incidents",
 		Short: "List the incidents of a running notafter",
-		Long: `incidents asks a running "notafter serve" for its open incidents, the newest first.
+		Long: `incidents asks a running "notafter serve" for its open incidents, the worst first; with
+--all for resolved ones too, the newest first.
 
 Exit statuses: 0 answered, 1 not answered, 2 wrong use.`,
 		Example: `  notafter incidents
   notafter incidents --all --output json
   NOTAFTER_TOKEN=... notafter incidents --server https://notafter.example.com`,
-		Args: noArgs,
+		Args:              noArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "table" && format != "json" {
 				return misuse("--output %q is not possible: want table or json", clip(format, 40))
@@ -64,6 +66,7 @@ Exit statuses: 0 answered, 1 not answered, 2 wrong use.`,
 	cmd.Flags().BoolVar(&all, "all", false, "resolved ones too")
 	cmd.Flags().IntVar(&limit, "limit", defaultIncidents, "at most `N`")
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "`FORMAT`: table, json")
+	completed(cmd, "output", "table", "json")
 	return cmd
 }
 

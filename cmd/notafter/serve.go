@@ -59,8 +59,9 @@ use a state directory; several share one PostgreSQL database.`,
   notafter serve example.com smtp://mx.example.com
   notafter serve --state ./state --listen 127.0.0.1:9000 example.com
   systemctl kill --signal HUP notafter      # after a change of the file`,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return p.runServe(cmd.Context(), o, args) },
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: cobra.NoFileCompletions, // a target is no file
+		RunE:              func(cmd *cobra.Command, args []string) error { return p.runServe(cmd.Context(), o, args) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -71,6 +72,8 @@ use a state directory; several share one PostgreSQL database.`,
 	f.StringArrayVar(&o.resolvers, "dns", nil, "with targets: ask the resolver at `ADDRESS` (IP or IP:port) instead of the system's; may be given more than once")
 	f.StringVar(&o.logFormat, "log-format", "", "`FORMAT` of the log on standard error: text, json (default text on a terminal, else json)")
 	f.StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn, error")
+	completed(cmd, "log-format", "text", "json")
+	completed(cmd, "log-level", "debug", "info", "warn", "error")
 	return cmd
 }
 
@@ -118,7 +121,16 @@ func (p *program) reload(ctx context.Context, svc service, path string, logger *
 		logger.Warn("nothing to reload: the endpoints were given on the command line")
 		return
 	}
-	if err := svc.Reload(ctx); err != nil {
+	err := svc.Reload(ctx)
+	var problems *config.Problems
+	if errors.As(err, &problems) {
+		for _, one := range problems.List {
+			logger.Error(clean(one.Text), "key", one.Key, "file", one.File, "line", one.Line, "column", one.Column)
+		}
+		logger.Error("the new configuration was refused; the old one stays in force", "file", path, "problems", len(problems.List)+problems.More)
+		return
+	}
+	if err != nil {
 		logger.Error("the new configuration was refused; the old one stays in force", "file", path, "error", cleanLines(err.Error()))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/notafter/notafter/internal/config"
 )
 
 // lockedBuffer may be written by the log while the test reads.
@@ -84,6 +87,36 @@ func TestServeReloadsOnHangupAndStopsWhenAsked(t *testing.T) {
 	}
 	if lines := strings.Split(strings.TrimSpace(errs.String()), "\n"); !strings.Contains(lines[len(lines)-1], "stopped: what was under way is done") {
 		t.Errorf("the last line does not say that it ended well: %s", lines[len(lines)-1])
+	}
+}
+
+// refusingService takes up no new configuration.
+type refusingService struct{ err error }
+
+func (refusingService) Run(context.Context) error      { return nil }
+func (s refusingService) Reload(context.Context) error { return s.err }
+
+func TestARefusedReloadTellsEachProblemOnALineOfItsOwn(t *testing.T) {
+	errs := &lockedBuffer{}
+	p := testProgram(nil, nil)
+	p.stderr = errs
+	logger, err := p.logger("text", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc := refusingService{fmt.Errorf("reload: %w", &config.Problems{List: []config.Problem{
+		{File: "n.yaml", Line: 2, Column: 5, Key: "certificates[0]", Text: `unknown key "endpoint"`},
+		{File: "n.yaml", Line: 9, Column: 1, Text: `unknown key "bogus"`},
+	}})}
+	p.reload(t.Context(), svc, "n.yaml", logger)
+	lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%d lines, want one for each problem and one for the whole:\n%s", len(lines), errs.String())
+	}
+	for i, want := range []string{`line=2 column=5`, `line=9 column=1`, `the old one stays in force" file=n.yaml problems=2`} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d does not say %q: %s", i, want, lines[i])
+		}
 	}
 }
 
