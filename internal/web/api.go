@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -92,6 +93,10 @@ func (s *Server) api() (http.Handler, error) {
 	api := humago.New(mux, conf)
 	s.registerReads(api)
 	s.registerWrites(api)
+	mux.HandleFunc("GET /api/v1/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"openapi": "/api/v1/openapi.json", "operations": s.operations()})
+	})
 	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, _ *http.Request) {
 		problem(w, http.StatusNotFound, "There is no such operation. See /api/v1/openapi.json.")
 	})
@@ -115,7 +120,9 @@ func (s *Server) apiError(what string, err error) error {
 
 // operation is one line of the page about the API.
 type operation struct {
-	Method, Path, Summary string
+	Method  string `json:"method"`
+	Path    string `json:"path"`
+	Summary string `json:"summary"`
 }
 
 // operations lists what the API can do, in the order of the paths.
@@ -124,7 +131,7 @@ func operations() []operation {
 		{"GET", "/api/v1/certificates", "List certificates by runway"},
 		{"GET", "/api/v1/certificates/{name}", "Show one certificate with its endpoints"},
 		{"GET", "/api/v1/certificates/{name}/history", "List what was served where and when"},
-		{"GET", "/api/v1/incidents", "List incidents, newest first"},
+		{"GET", "/api/v1/incidents", "List incidents, open ones worst first"},
 		{"GET", "/api/v1/incidents/{id}", "Show one incident with notices and receipts"},
 		{"POST", "/api/v1/incidents/{id}/acknowledge", "Acknowledge an incident's present stage"},
 		{"GET", "/api/v1/claims", "List the claims about the watch itself"},
@@ -132,6 +139,13 @@ func operations() []operation {
 		{"GET", "/api/v1/health", "Show whether notafter is well"},
 		{"POST", "/api/v1/check", "Look at a target now"},
 	}
+}
+
+// operations are those that this server has.
+func (s *Server) operations() []operation {
+	return slices.DeleteFunc(operations(), func(o operation) bool {
+		return s.opts.Probe == nil && strings.HasSuffix(o.Path, "/check") || s.opts.Changer == nil && strings.HasSuffix(o.Path, "/acknowledge")
+	})
 }
 
 // summaryOf keeps the page and the document in step.
@@ -158,13 +172,7 @@ type apiPage struct {
 }
 
 func (s *Server) apiPage(v *visit) error {
-	p := apiPage{page: v.page("API", "api"), Operations: operations(), Base: s.base.String()}
-	if s.opts.Probe == nil {
-		p.Operations = slices.DeleteFunc(p.Operations, func(o operation) bool { return strings.HasSuffix(o.Path, "/check") })
-	}
-	if s.opts.Changer == nil {
-		p.Operations = slices.DeleteFunc(p.Operations, func(o operation) bool { return strings.HasSuffix(o.Path, "/acknowledge") })
-	}
+	p := apiPage{page: v.page("API", "api"), Operations: s.operations(), Base: s.base.String()}
 	if p.Base == "" {
 		p.Base = "http://" + v.r.Host
 	}

@@ -138,7 +138,7 @@ func (s *Server) registerReads(api huma.API) {
 			}
 			return answer(d), nil
 		})
-	huma.Register(api, describe("GET", "/api/v1/incidents", "list-incidents", "Newest first. Open includes acknowledged ones."),
+	huma.Register(api, describe("GET", "/api/v1/incidents", "list-incidents", "Open ones, which include the acknowledged, come worst first; resolved ones, and all together, newest first."),
 		func(ctx context.Context, in *struct {
 			State string `query:"state" enum:"open,acknowledged,resolved,all" default:"all" doc:"Open includes acknowledged ones"`
 			PageOf

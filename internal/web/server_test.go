@@ -68,3 +68,14 @@ func serve(t testing.TB, s *Server) *httptest.Server {
 }
 
 func prefixes(text string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(text)} }
+
+// TestAPIBegins: whoever opens the address of the API is told what there is.
+func TestAPIBegins(t *testing.T) {
+	r := fetch(newServer(t, newWorld(), nil), "GET", "/api/v1/", "", nil)
+	if r.Code != 200 || !strings.Contains(r.Body.String(), `"/api/v1/openapi.json"`) || !strings.Contains(r.Body.String(), `{"method":"GET","path":"/api/v1/certificates","summary":`) {
+		t.Errorf("/api/v1/ answers %d: %s", r.Code, r.Body.String())
+	}
+	if r := fetch(newServer(t, newWorld(), nil), "GET", "/api/v1/nothing", "", nil); r.Code != 404 {
+		t.Errorf("an operation that does not exist answers %d", r.Code)
+	}
+}
