@@ -49,13 +49,14 @@ func (s *Server) certificate(v *visit) error {
 	if err != nil {
 		return fmt.Errorf("read the history of %q: %w", name, err)
 	}
+	letters := lettering{}
 	p := certificatePage{
 		page: v.page(c.Row.Certificate, "overview"), Row: newRowView(c.Row, certificateLinks(), v.now), Quiet: len(c.Row.Links) < 3, Incidents: c.Open,
-		History: newHistory(runs, v.now), Pager: newPager(v.r, n, claimsShown, len(c.Claims), c.Total, false),
+		History: newHistory(runs, letters, v.now), Pager: newPager(v.r, n, claimsShown, len(c.Claims), c.Total, false),
 	}
 	p.Findings = groupFindings(c.Claims)
 	for _, cv := range c.Claims {
-		e := newEndpointView(cv, v.now, s.opts.Policy)
+		e := newEndpointView(cv, letters, v.now, s.opts.Policy)
 		if cv.Claim.Link == assure.Serving {
 			p.Endpoints = append(p.Endpoints, e)
 		} else {
@@ -136,7 +137,7 @@ func (s *Server) lookNow(v *visit) error {
 		Claim: j.Claim, Verdict: j.Verdict, Findings: j.Findings, ValidUntil: j.ValidUntil, RenewBy: j.RenewBy,
 		Evidence: &assure.Evidence{Fact: served, Observer: "this request", FirstSeen: v.now, LastSeen: v.now, Count: 1},
 	}
-	e := newEndpointView(cv, v.now, s.opts.Policy)
+	e := newEndpointView(cv, lettering{}, v.now, s.opts.Policy)
 	p.Result, p.Verdict, p.Found = &e, j.Verdict, groupFindings([]assure.ClaimView{cv})
 	return s.render(v.w, v.r, http.StatusOK, "look", p)
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -154,18 +155,15 @@ type runView struct {
 }
 
 // newHistory draws runs, which come newest first. Certificates are lettered from the oldest on.
-func newHistory(runs []assure.Run, now time.Time) historyView {
+func newHistory(runs []assure.Run, letters lettering, now time.Time) historyView {
 	h := historyView{To: now}
-	letters := map[string]int{}
 	for i := len(runs) - 1; i >= 0; i-- {
 		r := runs[i]
 		if h.From.IsZero() || r.FirstSeen.Before(h.From) {
 			h.From = r.FirstSeen
 		}
 		if l := leafOf(r.Fact); l != nil {
-			if _, ok := letters[l.Fingerprint]; !ok {
-				letters[l.Fingerprint] = len(letters)
-			}
+			letters.of(l.Fingerprint)
 		}
 	}
 	whole := max(h.To.Sub(h.From), time.Second)
@@ -174,7 +172,7 @@ func newHistory(runs []assure.Run, now time.Time) historyView {
 	for _, r := range runs {
 		v := runView{Run: r, Class: "failed", What: factWords(r.Fact)}
 		if v.Leaf = leafOf(r.Fact); v.Leaf != nil {
-			n := letters[v.Leaf.Fingerprint]
+			n := letters.of(v.Leaf.Fingerprint)
 			v.Mark, v.Class = letter(n), string(rune('a'+n%6))
 		}
 		h.Runs = append(h.Runs, v)
@@ -188,6 +186,36 @@ func newHistory(runs []assure.Run, now time.Time) historyView {
 		h.Lanes[i].Segments = append(h.Lanes[i].Segments, segment{X: x, W: max(at(r.LastSeen)-x, 0.004), Class: v.Class, Mark: v.Mark, Title: v.What})
 	}
 	return h
+}
+
+// lettering gives each certificate of a page its letter, by fingerprint: one that stands in two places has one letter.
+type lettering map[string]int
+
+func (l lettering) of(fingerprint string) int {
+	n, ok := l[fingerprint]
+	if !ok {
+		n = len(l)
+		l[fingerprint] = n
+	}
+	return n
+}
+
+// chains names the chains of one endpoint after their leaves, with a number where several have the same leaf.
+func (l lettering) chains(chains []assure.Chain) []string {
+	marks := make([]string, 0, len(chains))
+	times := map[string]int{}
+	for _, c := range chains {
+		leaf := ""
+		if len(c.Certs) > 0 {
+			leaf = c.Certs[0]
+		}
+		mark := letter(l.of(leaf))
+		if times[leaf]++; times[leaf] > 1 {
+			mark += strconv.Itoa(times[leaf])
+		}
+		marks = append(marks, mark)
+	}
+	return marks
 }
 
 // letter names the nth certificate: A to Z, then AA and so on.

@@ -57,7 +57,7 @@ func TestPages(t *testing.T) {
 		{"/incidents?state=resolved", 200, []string{"None on record."}},
 		{"/incidents/" + id, 200, []string{">Acknowledge<", "Your name", "pagerduty", "accepted", "temporary", "What happened"}},
 		{"/incidents/none", 404, []string{"Not found"}},
-		{"/monitor", 200, []string{"77 of 77 endpoints with fresh evidence", "The last delivery was denied", "channel_failing"}},
+		{"/monitor", 200, []string{"77 of 77 endpoints with fresh evidence", "The last delivery was denied: 404 no_service.", "The last delivery was accepted.", "channel_failing"}},
 		{"/look", 200, []string{"Look now"}},
 		{"/api", 200, []string{"/api/v1/check"}},
 		{"/audit", 200, []string{"Audit log"}},

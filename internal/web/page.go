@@ -282,6 +282,7 @@ func functions(a *assets) template.FuncMap {
 		"pct":     func(x float64) string { return strconv.FormatFloat(x*100, 'f', 2, 64) + "%" },
 		"pair":    func(p, v any) map[string]any { return map[string]any{"P": p, "V": v} },
 		"words":   func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") },
+		"receipt": receiptWords,
 		"ticks":   ticks,
 		"nonzero": func(t time.Time) bool { return !t.IsZero() },
 	}
@@ -314,6 +315,14 @@ func left(now, until time.Time) string {
 		return "refused"
 	}
 	return assure.Ago(until.Sub(now))
+}
+
+// receiptWords is the answer of a channel. Most details hold the code already.
+func receiptWords(code int, detail string) string {
+	if c := strconv.Itoa(code); code != 0 && !strings.Contains(detail, c) {
+		return strings.TrimSpace(c + " " + detail)
+	}
+	return detail
 }
 
 // count writes a number with thin groups of three digits.

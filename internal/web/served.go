@@ -60,7 +60,7 @@ const (
 	chainsShown    = 6
 )
 
-func newEndpointView(c assure.ClaimView, now time.Time, p assure.Policy) endpointView {
+func newEndpointView(c assure.ClaimView, letters lettering, now time.Time, p assure.Policy) endpointView {
 	e := endpointView{ClaimView: c, Bar: newBar(now, c.RenewBy, c.ValidUntil)}
 	if c.Evidence == nil {
 		e.Trouble = "Nobody has looked yet."
@@ -69,7 +69,7 @@ func newEndpointView(c assure.ClaimView, now time.Time, p assure.Policy) endpoin
 	e.SeenAt = c.Evidence.LastSeen
 	switch f := c.Evidence.Fact.(type) {
 	case assure.Served:
-		e.show(f, now, p)
+		e.show(f, letters, now, p)
 	case assure.Blind:
 		e.Trouble = "notafter could not see: " + f.Detail
 	case nil:
@@ -80,12 +80,13 @@ func newEndpointView(c assure.ClaimView, now time.Time, p assure.Policy) endpoin
 	return e
 }
 
-func (e *endpointView) show(s assure.Served, now time.Time, p assure.Policy) {
+func (e *endpointView) show(s assure.Served, letters lettering, now time.Time, p assure.Policy) {
+	marks := letters.chains(s.Chains)
 	e.Served = true
 	e.DNS = dnsWords(s.DNS)
 	for i := range s.Chains {
 		if i < chainsShown {
-			e.Chains = append(e.Chains, newChainView(s, i, now))
+			e.Chains = append(e.Chains, newChainView(s, i, marks[i], now))
 		}
 	}
 	var deciding assure.Path
@@ -93,7 +94,7 @@ func (e *endpointView) show(s assure.Served, now time.Time, p assure.Policy) {
 		a := addressView{Sighting: g}
 		if g.Chain >= 0 && g.Chain < len(s.Chains) {
 			c := s.Chains[g.Chain]
-			a.Mark, a.Until = letter(g.Chain), chainEnd(s, c)
+			a.Mark, a.Until = marks[g.Chain], chainEnd(s, c)
 			if leaf, ok := leafOfChain(s, c); ok {
 				a.Leaf = &leaf
 				if e.Leaf == nil || leaf.NotAfter.Before(e.Leaf.NotAfter) {
@@ -124,9 +125,9 @@ func (e *endpointView) show(s assure.Served, now time.Time, p assure.Policy) {
 	}
 }
 
-func newChainView(s assure.Served, i int, now time.Time) chainView {
+func newChainView(s assure.Served, i int, mark string, now time.Time) chainView {
 	c := s.Chains[i]
-	v := chainView{Mark: letter(i), Until: chainEnd(s, c)}
+	v := chainView{Mark: mark, Until: chainEnd(s, c)}
 	leaf, ok := leafOfChain(s, c)
 	v.Cut = ok && v.Until.Before(leaf.NotAfter) || !v.Until.After(now)
 	add := func(fp, role string, limiting bool) {
@@ -374,7 +375,11 @@ func factWords(f assure.Fact) string {
 		}
 		return "The outside party did not take it: " + f.Detail
 	case assure.Delivered:
-		return strings.TrimSpace("The last delivery was " + strings.ReplaceAll(string(f.Class), "_", " ") + ". " + f.Detail)
+		words := "The last delivery was " + strings.ReplaceAll(string(f.Class), "_", " ")
+		if d := strings.TrimRight(f.Detail, ". \n"); d != "" {
+			words += ": " + d
+		}
+		return words + "."
 	case nil:
 		return "Nothing is on record."
 	}

@@ -72,3 +72,61 @@ func TestProbeSaysWhy(t *testing.T) {
 		t.Errorf("the reason in words is of type %s", ct)
 	}
 }
+
+// TestOneLetterForOneCertificate: what is served now bears the letters that its history bears.
+func TestOneLetterForOneCertificate(t *testing.T) {
+	leaf := func(fp string) assure.Cert {
+		return assure.Cert{Fingerprint: fp, Subject: "CN=" + fp, NotAfter: worldNow.Add(time.Hour)}
+	}
+	before := assure.Served{Certs: []assure.Cert{leaf("old")}, Chains: []assure.Chain{{Certs: []string{"old"}}}, Sightings: []assure.Sighting{{Address: "192.0.2.1:443"}}}
+	now := assure.Served{
+		Certs:  []assure.Cert{leaf("new"), leaf("old"), leaf("inter")},
+		Chains: []assure.Chain{{Certs: []string{"new"}}, {Certs: []string{"old"}}, {Certs: []string{"old", "inter"}}},
+		Sightings: []assure.Sighting{
+			{Address: "192.0.2.1:443", Chain: 0}, {Address: "192.0.2.2:443", Chain: 1}, {Address: "192.0.2.3:443", Chain: 2},
+		},
+	}
+	letters := lettering{}
+	h := newHistory([]assure.Run{{Subject: "a", Fact: now, FirstSeen: worldNow, LastSeen: worldNow}, {Subject: "a", Fact: before, FirstSeen: worldNow.Add(-time.Hour), LastSeen: worldNow}}, letters, worldNow)
+	e := newEndpointView(assure.ClaimView{Evidence: &assure.Evidence{Fact: now}}, letters, worldNow, assure.Policy{})
+	if h.Runs[1].Mark != "A" || h.Runs[0].Mark != "B" {
+		t.Errorf("the history has %s and then %s, want A and then B", h.Runs[1].Mark, h.Runs[0].Mark)
+	}
+	for i, want := range []string{"B", "A", "A2"} { // the same leaf behind another chain is told apart
+		if e.Addresses[i].Mark != want || e.Chains[i].Mark != want {
+			t.Errorf("address %d serves %s by chain %s, want %s", i, e.Addresses[i].Mark, e.Chains[i].Mark, want)
+		}
+	}
+}
+
+// TestEasedIncidentIsNoOutage: an incident that was worse once does not say that clients are refused now.
+func TestEasedIncidentIsNoOutage(t *testing.T) {
+	w := newWorld()
+	i := &w.incidents[0].Incident
+	i.State, i.Stage, i.HurtsAt = assure.Open, assure.StageOutage, worldNow.Add(-time.Hour)
+	line := func() string {
+		body := fetch(newServer(t, w, nil), "GET", "/incidents", "", nil).Body.String()
+		_, line, _ := strings.Cut(body, `href="/incidents/`+string(i.ID)+`"`)
+		line, _, _ = strings.Cut(line, "</li>")
+		return line
+	}
+	if l := line(); !strings.Contains(l, "clients refused since") {
+		t.Errorf("an outage does not say since when clients are refused: %s", l)
+	}
+	i.Stage, i.Round = assure.StageTicket, 1
+	if l := line(); !strings.Contains(l, "clients were refused from") || strings.Contains(l, "clients refused since") {
+		t.Errorf("what eased says that clients are refused: %s", l)
+	}
+}
+
+func TestReceiptSaysItsCodeOnce(t *testing.T) {
+	for _, c := range []struct {
+		code   int
+		detail string
+		want   string
+	}{{204, "HTTP 204", "HTTP 204"}, {250, "taken by the mail server", "250 taken by the mail server"}, {0, "connection refused", "connection refused"}, {250, "", "250"}, {0, "", ""}} {
+		if got := receiptWords(c.code, c.detail); got != c.want {
+			t.Errorf("%d and %q are told as %q, want %q", c.code, c.detail, got, c.want)
+		}
+	}
+}
