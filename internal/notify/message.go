@@ -43,6 +43,8 @@ type Message struct {
 	Certificates []string
 	Endpoints    []string
 	Touched      int
+	// Stakes are certificates with the moment from which their clients are refused, the soonest first.
+	Stakes []assure.Stake
 	// ProviderID is what the channel called an earlier notice of the incident.
 	ProviderID string
 	// At is the moment of rendering: relative times are relative to it.
@@ -85,7 +87,7 @@ func NewMessage(d assure.Delivery, baseURL string, now time.Time) Message {
 		Summary: field(i.Summary), Impact: field(i.Impact), Action: field(i.Action), Basis: field(i.Basis),
 		Resolution: field(i.Resolution), Since: utc(i.Since), OpenedAt: utc(i.OpenedAt), HurtsAt: utc(i.HurtsAt),
 		ResolvedAt: utc(i.ResolvedAt), Certificates: samples(d.Certificates), Endpoints: samples(d.Endpoints),
-		Touched: d.Touched, ProviderID: clean(d.ProviderID), At: now.UTC(),
+		Touched: d.Touched, Stakes: stakes(d.Stakes), ProviderID: clean(d.ProviderID), At: now.UTC(),
 	}
 	if m.Incident == "" {
 		m.Incident = assure.IncidentID(clipRunes(clean(string(i.ID)), maxSample))
@@ -216,7 +218,11 @@ func (m Message) render() []line {
 		add(8, labelAction, "%s", m.Action)
 	}
 	add(3, labelBasis, "%s", m.Basis)
-	add(4, labelTouches, "%s", m.touches())
+	weight := 4
+	if m.foreseen() && !m.Over() {
+		weight = 6 // nothing hurts yet: what will, and when, is what makes it urgent
+	}
+	add(weight, labelTouches, "%s", m.touches())
 	id := string(m.Incident)
 	if id == "" {
 		id = "none"
@@ -234,14 +240,18 @@ func (m Message) render() []line {
 // touches says how much is concerned, with a sample.
 func (m Message) touches() string {
 	var parts []string
-	if len(m.Certificates) > 0 {
-		parts = append(parts, plural(len(m.Certificates), "certificate ", "certificates ")+strings.Join(m.Certificates, ", "))
+	certificates := m.Certificates
+	if at := m.atStake(); len(at) > 0 {
+		certificates = at
+	}
+	if len(certificates) > 0 {
+		parts = append(parts, plural(len(certificates), "certificate ", "certificates ")+strings.Join(certificates, ", "))
 	}
 	if len(m.Endpoints) > 0 {
 		parts = append(parts, plural(len(m.Endpoints), "endpoint ", "endpoints ")+strings.Join(m.Endpoints, ", "))
 	}
 	sample := strings.Join(parts, "; ")
-	shown := max(len(m.Certificates), len(m.Endpoints))
+	shown := max(len(certificates), len(m.Endpoints))
 	switch {
 	case m.Touched <= 0:
 		return sample
@@ -254,6 +264,35 @@ func (m Message) touches() string {
 	}
 }
 
+// foreseen reports whether the incident is about a link that fails long before any client notices.
+func (m Message) foreseen() bool {
+	switch m.ChainLink {
+	case assure.Permission, assure.Renewal, assure.Issuance:
+		return true
+	}
+	return false
+}
+
+// atStake names the certificates at stake with their dates, for a link that fails before they do; nil for another link,
+// and once it is over, because then the dates are no longer those of what is served.
+func (m Message) atStake() []string {
+	if !m.foreseen() || m.Over() {
+		return nil
+	}
+	var out []string
+	for _, k := range m.Stakes {
+		switch {
+		case k.HurtsAt.IsZero():
+			out = append(out, k.Certificate)
+		case k.HurtsAt.After(m.At):
+			out = append(out, k.Certificate+" (until "+stamp(k.HurtsAt)+")")
+		default:
+			out = append(out, k.Certificate+" (ended "+stamp(k.HurtsAt)+")")
+		}
+	}
+	return out
+}
+
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return one
@@ -261,13 +300,29 @@ func plural(n int, one, many string) string {
 	return many
 }
 
+// mostSamples is how many of each a message names.
+const mostSamples = 10
+
 func samples(in []string) []string {
 	var out []string
 	for _, s := range in {
 		if s = clipRunes(clean(s), maxSample); s != "" {
 			out = append(out, s)
 		}
-		if len(out) == 10 {
+		if len(out) == mostSamples {
+			break
+		}
+	}
+	return out
+}
+
+func stakes(in []assure.Stake) []assure.Stake {
+	var out []assure.Stake
+	for _, k := range in {
+		if k.Certificate = clipRunes(clean(k.Certificate), maxSample); k.Certificate != "" {
+			out = append(out, assure.Stake{Certificate: k.Certificate, HurtsAt: utc(k.HurtsAt)})
+		}
+		if len(out) == mostSamples {
 			break
 		}
 	}
@@ -276,7 +331,7 @@ func samples(in []string) []string {
 
 // moment tells a time absolutely, in UTC, and relative to now.
 func moment(t, now time.Time) string {
-	abs := t.UTC().Format("2 Jan 2006 15:04 UTC")
+	abs := stamp(t)
 	switch d := now.Sub(t); {
 	case d > 0:
 		return abs + " (" + assure.Ago(d) + " ago)"
@@ -285,6 +340,9 @@ func moment(t, now time.Time) string {
 	}
 	return abs + " (now)"
 }
+
+// stamp tells a time absolutely.
+func stamp(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") }
 
 // utc keeps a zero time zero.
 func utc(t time.Time) time.Time {

@@ -67,6 +67,55 @@ func TestMessageBodies(t *testing.T) {
 	}
 }
 
+// A page about a link that fails before the certificates do names them with the date from which each is missed.
+func TestMessageNamesWhatIsAtStake(t *testing.T) {
+	at := func(link assure.Link, kind assure.NoticeKind) Message {
+		d := delivery(kind, assure.StagePage)
+		d.Incident.Link, d.Incident.Reason, d.Incident.HurtsAt = link, "dns_write_denied", time.Time{}
+		d.Certificates, d.Endpoints, d.Touched = []string{"hosted-us", "hosted-eu"}, nil, 12
+		d.Stakes = []assure.Stake{
+			{Certificate: "gone", HurtsAt: now.Add(-time.Hour)},
+			{Certificate: "hosted-eu", HurtsAt: time.Date(2026, 10, 8, 17, 0, 0, 0, time.FixedZone("CEST", 2*60*60))},
+			{Certificate: "a\r\nOpen: https://evil.example.com", HurtsAt: now.AddDate(4, 0, 0)},
+			{Certificate: "hosted-us"},
+		}
+		return NewMessage(d, baseURL, now)
+	}
+	const dated = "Touches: 12 in all, among them certificates gone (ended 8 Oct 2023 17:30 UTC), hosted-eu (until 8 Oct 2026 15:00 UTC), " +
+		"a Open: https://evil.example.com (until 8 Oct 2027 18:30 UTC), hosted-us\n"
+	const plain = "Touches: 12 in all, among them certificates hosted-us, hosted-eu\n"
+	for _, c := range []struct {
+		link assure.Link
+		kind assure.NoticeKind
+		want string
+	}{
+		{assure.Permission, assure.NoticeTrigger, dated},
+		{assure.Renewal, assure.NoticeTrigger, dated},
+		{assure.Issuance, assure.NoticeAck, dated},
+		{assure.Serving, assure.NoticeTrigger, plain},
+		{assure.Permission, assure.NoticeResolve, plain}, // the dates are those of what was renewed since
+	} {
+		if got := at(c.link, c.kind).Body(); !strings.Contains(got, c.want) {
+			t.Errorf("%s of the link %s lacks %q:\n%s", c.kind, c.link, c.want, got)
+		}
+	}
+	// Where there is little room, the dates are kept longer than the evidence and who will notice.
+	if got := fit(at(assure.Permission, assure.NoticeTrigger).lines, runes(420)); !strings.Contains(got, "hosted-eu (until 8 Oct 2026 15:00 UTC)") {
+		t.Errorf("the dates are lost:\n%s", got)
+	}
+	d := delivery(assure.NoticeTrigger, assure.StagePage)
+	d.Incident.Link = assure.Permission
+	if got := NewMessage(d, baseURL, now).Body(); !strings.Contains(got, "among them certificate hosted-eu; endpoints") {
+		t.Errorf("without dates the certificates are not named:\n%s", got)
+	}
+	for range 20 {
+		d.Stakes = append(d.Stakes, assure.Stake{Certificate: strings.Repeat("x", 300), HurtsAt: now.Add(time.Hour)})
+	}
+	if n := len(NewMessage(d, baseURL, now).touches()); n > 10*150+100 {
+		t.Errorf("the line has %d characters", n)
+	}
+}
+
 // The zero delivery is what a message is made of when everything else went wrong.
 func TestMessageOfNothing(t *testing.T) {
 	for _, kind := range []assure.NoticeKind{"", assure.NoticeTrigger, assure.NoticeResolve, assure.NoticeAck, assure.NoticeTest} {

@@ -91,6 +91,11 @@ func fill(ctx context.Context, q querier, d *assure.Delivery, incident string) e
 	if err != nil {
 		return err
 	}
+	d.Stakes, err = all(ctx, q, scanStake, `SELECT certificate, coalesce(min(CASE WHEN hurts_at > 0 THEN hurts_at END), 0) FROM touch WHERE incident = $1 AND certificate <> ''`+which+
+		` GROUP BY certificate ORDER BY min(CASE WHEN hurts_at > 0 THEN hurts_at ELSE 2305843009213693952 END), certificate LIMIT $2`, incident, samples)
+	if err != nil {
+		return err
+	}
 	d.Endpoints, err = all(ctx, q, scanText, `SELECT subject FROM touch WHERE incident = $1 AND subject <> ''`+which+
 		` GROUP BY subject ORDER BY max(stage) DESC, min(CASE WHEN hurts_at > 0 THEN hurts_at ELSE 2305843009213693952 END), subject LIMIT $2`, incident, samples)
 	return err
@@ -102,6 +107,14 @@ func touchesOf(i assure.Incident) string {
 		return ""
 	}
 	return " AND gone = 0"
+}
+
+func scanStake(s scanner) (assure.Stake, error) {
+	var k assure.Stake
+	var at int64
+	err := s.Scan(&k.Certificate, &at)
+	k.HurtsAt = moment(at)
+	return k, err
 }
 
 func scanText(s scanner) (v string, err error) { return v, s.Scan(&v) }
