@@ -346,6 +346,17 @@ func TestAnOutageLeavesNoRunway(t *testing.T) {
 	}
 }
 
+func TestDetailsAreSentencesThatKeepNamesAsTheyAre(t *testing.T) {
+	for detail, want := range map[string]string{
+		"gone.example does not exist": " gone.example does not exist.", "192.0.2.53:53 gave no answer.": " 192.0.2.53:53 gave no answer.", "no answer in time": " No answer in time.",
+	} {
+		j := Judge(Case{Claim: claim(), Evidence: seen(Served{DNS: DNS{Failure: DNSNXDomain, Detail: detail}})}, Setting{Now: now})
+		if got := j.Findings[0].Basis; !strings.HasSuffix(got, want) {
+			t.Errorf("the evidence reads %q, want it to end in %q", got, want)
+		}
+	}
+}
+
 func TestSinceSurvivesNewEvidence(t *testing.T) {
 	c := Case{Claim: claim(), Evidence: seen(Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: Refused, At: AtConnect}}})}
 	s := Setting{Now: now, Policy: Policy{Confirm: time.Hour}}

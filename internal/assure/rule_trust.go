@@ -168,7 +168,11 @@ func firstOf(list []string, otherwise string) string {
 
 func firstN[T any](list []T, n int) []T { return list[:min(n, len(list))] }
 
+// upperFirst begins a sentence. A name or an address at its beginning stays as it is written.
 func upperFirst(s string) string {
+	if word, _, _ := strings.Cut(s, " "); strings.ContainsAny(word, ".:/@") {
+		return s
+	}
 	if s != "" && s[0] >= 'a' && s[0] <= 'z' {
 		return string(s[0]-'a'+'A') + s[1:]
 	}
