@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -26,10 +27,10 @@ func (c Channel) every() time.Duration {
 // patrolEvery is how often the patrol accounts for itself.
 const patrolEvery = time.Minute
 
-// Claims is everything that must stay true by this configuration: serving, monitor and people, in this order. Claims
-// that are new to a ledger count as declared at now.
+// Claims is everything that must stay true by this configuration: serving, renewal, monitor and people, in this order.
+// Claims that are new to a ledger count as declared at now.
 func (c *Config) Claims(now time.Time) []assure.Claim {
-	return append(append(c.ServingClaims(now), c.MonitorClaims(now)...), c.ChannelClaims(now)...)
+	return slices.Concat(c.ServingClaims(now), c.RenewalClaims(now), c.MonitorClaims(now), c.ChannelClaims(now))
 }
 
 // ServingClaims has one claim for each endpoint of each certificate, in the order of the file.

@@ -17,8 +17,7 @@ import (
 type Config struct {
 	// Certificates lists what must never expire in service. At least one is needed.
 	Certificates []Certificate `yaml:"certificates,required"`
-	// Renewers names what renews certificates. This version watches and does not renew yet: a renewer may be declared
-	// here, but no certificate may name one.
+	// Renewers names what renews certificates.
 	Renewers map[string]Renewer `yaml:"renewers"`
 	// Channels names the ways to tell people. At least one is needed: with nobody to tell, notafter refuses to serve.
 	Channels map[string]Channel `yaml:"channels,required"`
@@ -34,6 +33,10 @@ type Config struct {
 	// PostgreSQL address (env:NAME or file:PATH leading to postgres://...). Left out, it is $STATE_DIRECTORY, else
 	// $XDG_STATE_HOME/notafter, else ~/.local/state/notafter.
 	State State `yaml:"state"`
+	// Keys refers to the identity (age, "AGE-SECRET-KEY-1...") that private keys are encrypted with where they are kept.
+	// Left out, one is made at the first start and kept as age.key in the state directory; with PostgreSQL it is needed as
+	// soon as there is a renewer. Without it nothing that was kept can be read: keep a copy elsewhere.
+	Keys Secret `yaml:"keys"`
 	// Listen is the host:port of the dashboard, the API and the metrics. Anything but a loopback address needs sign_in.
 	Listen string `yaml:"listen"`
 	// BaseURL is how people reach the dashboard from where they read messages, such as "https://notafter.example.com".
@@ -204,7 +207,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	d.document(data, &c)
 	if d.decoded {
 		c.complete()
-		(&validator{decoder: d, c: &c}).all()
+		(&validator{decoder: d, c: &c, installed: map[string]string{}}).all()
 	}
 	if err := d.result(); err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ import (
 // The sources of this package carry the reference manual as doc comments; the schema quotes it from there, so that the
 // two cannot drift apart.
 //
-//go:embed config.go certificate.go channel.go
+//go:embed config.go certificate.go renewer.go channel.go
 var manual embed.FS
 
 // Schema is a JSON Schema (draft 2020-12) of the file, for editors: keys, kinds of values, defaults, and the manual as

@@ -20,6 +20,8 @@ import (
 type validator struct {
 	*decoder
 	c *Config
+	// installed maps each file that a renewer writes to the certificate that goes there.
+	installed map[string]string
 }
 
 func (v *validator) bad(key, format string, args ...any) {
@@ -115,7 +117,7 @@ func (v *validator) certificates() {
 			v.dnsName(fmt.Sprintf("%s.names[%d]", key, j), name)
 		}
 		v.endpoints(key, cert, credentials)
-		v.renewer(key+".renewer", cert.Renewer)
+		v.renewed(key, cert)
 		if _, known := v.c.Routes[cert.Route]; !known && v.given(key+".route") && cert.Route != "" {
 			v.bad(key+".route", "no route %s is declared%s", quote(cert.Route), suggest(cert.Route, sortedKeys(v.c.Routes)))
 		}
@@ -124,7 +126,7 @@ func (v *validator) certificates() {
 
 func (v *validator) endpoints(key string, cert *Certificate, credentials map[string]ClientCertificate) {
 	if len(cert.Endpoints) == 0 && v.given(key+".endpoints") && !v.complained(key+".endpoints") {
-		v.bad(key+".endpoints", "nothing to watch: at least one endpoint is needed, as only serving is watched")
+		v.bad(key+".endpoints", "nothing to watch: at least one endpoint is needed, where the certificate is served")
 	}
 	seen := map[string]bool{}
 	for j, e := range cert.Endpoints {
@@ -178,41 +180,6 @@ func (v *validator) dnsName(key, name string) {
 		v.bad(key, "%s is neither a DNS name nor an IP address", quote(name))
 	case wild && (t.IsIP() || !strings.Contains(t.Host, ".")):
 		v.bad(key, "%s: a wildcard needs a domain of at least two labels after it", quote(name))
-	}
-}
-
-func (v *validator) renewer(key, name string) {
-	if name == "" || name == RenewerNone {
-		return
-	}
-	if _, declared := v.c.Renewers[name]; declared {
-		v.bad(key, "renewer %s is declared, but this version cannot renew yet; leave the key out to watch what is served", quote(name))
-		return
-	}
-	v.bad(key, "no renewer %s is declared%s, and this version cannot renew yet; leave the key out to watch what is served",
-		quote(name), suggest(name, append(sortedKeys(v.c.Renewers), RenewerNone)))
-}
-
-func (v *validator) renewers() {
-	for _, name := range sortedKeys(v.c.Renewers) {
-		key := join("renewers", name)
-		r := v.c.Renewers[name]
-		switch {
-		case name == RenewerNone:
-			v.bad(key, `"none" stands for no renewer and cannot be declared`)
-		case r.ACME != nil && r.CertManager != nil:
-			v.bad(key, "both acme and cert_manager are set; a renewer is one of them")
-		case r.ACME == nil && r.CertManager == nil && !v.given(key+".acme") && !v.given(key+".cert_manager"):
-			v.bad(key, "neither acme nor cert_manager is set; a renewer is one of them")
-		case r.CertManager != nil && (r.DNS != nil || len(r.Install) > 0):
-			v.bad(key, "dns and install belong to acme, not to cert_manager")
-		default:
-			v.note(key, "the renewer is declared, but this version cannot renew yet and does not use it")
-		}
-		if r.ACME != nil {
-			v.address(key+".acme.directory", r.ACME.Directory)
-			v.address(key+".acme.staging", r.ACME.Staging)
-		}
 	}
 }
 
