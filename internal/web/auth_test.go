@@ -191,7 +191,7 @@ func TestSignIn(t *testing.T) {
 }
 
 func TestSignInLeadsNowhereElse(t *testing.T) {
-	for _, p := range []string{"//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "", "/sign-in"} {
+	for _, p := range []string{"//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "", "/sign-in", "/\x00//evil.example", "/\u0085"} {
 		if got := localPath(p); got != "/" {
 			t.Errorf("%q leads to %q", p, got)
 		}

@@ -59,7 +59,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "pages do not update themselves here", http.StatusNotFound)
 		return
 	}
-	remote := s.remote(r)
+	remote := party(s.remote(r))
 	if !s.streams.enter(remote) {
 		w.Header().Set("Retry-After", "60")
 		http.Error(w, "too many event streams are open", http.StatusServiceUnavailable)

@@ -2,7 +2,9 @@ package web
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,12 +29,13 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 // guard stands in front of every route: limits, headers, the origin of writes, the Host header, panics and the log.
 type guard struct {
-	s      *Server
-	origin *http.CrossOriginProtection
+	s        *Server
+	origin   *http.CrossOriginProtection
+	bodyTime time.Duration
 }
 
 func newGuard(s *Server) *guard {
-	g := &guard{s: s, origin: http.NewCrossOriginProtection()}
+	g := &guard{s: s, origin: http.NewCrossOriginProtection(), bodyTime: bodyTime}
 	if s.base.Host != "" {
 		// Behind a proxy that changes the Host header, the base address is still this server. Only a malformed origin
 		// is refused, and parseBase has seen to that.
@@ -48,7 +51,8 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 		rc := http.NewResponseController(rw)
 		_ = rc.SetWriteDeadline(began.Add(answerTime)) // not supported by recorders in tests
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
+			_ = rc.SetReadDeadline(began.Add(g.bodyTime))
+			r.Body = &timedBody{http.MaxBytesReader(w, r.Body, bodyLimit), rc}
 		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentPolicy)
@@ -87,6 +91,22 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 	})
 }
 
+// timedBody lifts the deadline for reading once the body is there, so that a long answer is not taken for a client that
+// has gone. As long as a part is missing the deadline stays, also when no handler asks for it: before a server answers it
+// waits for the rest, and without a deadline it would wait for ever.
+type timedBody struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.rc.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
 // refuse says why a request is not answered at all; empty when it may pass.
 func (g *guard) refuse(r *http.Request) string {
 	if !g.s.auth.on() && !g.s.knownHost(r.Host) {
@@ -94,6 +114,11 @@ func (g *guard) refuse(r *http.Request) string {
 	}
 	if err := g.origin.Check(r); err != nil {
 		return "This request comes from another site and was refused."
+	}
+	// A link from anywhere may lead to a page. What a page of another site loads by itself, such as a picture, has no
+	// business here, and nobody else's link makes this server look at something.
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && (r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.URL.Path == "/probe") {
+		return "This request was made by a page of another site and was refused."
 	}
 	return ""
 }
@@ -131,6 +156,19 @@ func (s *Server) remote(r *http.Request) string {
 		ip = next.Unmap()
 	}
 	return ip.String()
+}
+
+// party is what limits count as one: an address, or the /64 of an IPv6 address, in which whoever has one has them all.
+func party(remote string) string {
+	ip, err := netip.ParseAddr(remote)
+	if err != nil || ip.Is4() {
+		return remote
+	}
+	p, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return remote
+	}
+	return p.String()
 }
 
 func (s *Server) trusted(ip netip.Addr) bool {

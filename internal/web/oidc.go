@@ -102,7 +102,7 @@ func (s *Server) oidcCallback(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.showSignIn(w, r, http.StatusForbidden, "", "Signing in through the provider did not work: "+why+".")
 	}
-	if wait := s.auth.perAddr.take("oidc "+s.remote(r), s.now()); wait > 0 {
+	if wait := s.auth.perAddr.take("oidc "+party(s.remote(r)), s.now()); wait > 0 {
 		return s.showSignIn(w, r, http.StatusTooManyRequests, "", "Too many attempts. Try again in a few minutes.")
 	}
 	var parts []string

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/notafter/notafter/internal/assure"
 )
@@ -50,7 +51,7 @@ func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request, status int, 
 }
 
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
-	if err := readForm(w, r); err != nil {
+	if err := readForm(r); err != nil {
 		return err
 	}
 	c, err := r.Cookie(formCookie)
@@ -78,7 +79,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.showSignIn(w, r, http.StatusUnauthorized, name, "The name or the password is wrong.")
 	}
-	s.auth.perPair.forgive(name + "\x00" + remote)
+	s.auth.perPair.forgive(name + "\x00" + party(remote))
 	if err := s.note(r, name, "sign-in", "", "password"); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 
 // hold counts an attempt and says how long to wait when there were too many.
 func (a *auth) hold(name, remote string) time.Duration {
-	now := a.s.now()
+	now, remote := a.s.now(), party(remote)
 	return max(a.perPair.take(name+"\x00"+remote, now), a.perName.take(name, now), a.perAddr.take(remote, now))
 }
 
@@ -150,7 +151,7 @@ func (s *Server) note(r *http.Request, who, action, object, detail string) error
 // localPath lets a page of this server through and turns anything else into the overview, so that signing in cannot
 // lead elsewhere.
 func localPath(p string) string {
-	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t") || len(p) > 2000 || strings.HasPrefix(p, "/sign-in") {
+	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsFunc(p, func(r rune) bool { return r == '\\' || unicode.IsControl(r) }) || len(p) > 2000 || strings.HasPrefix(p, "/sign-in") {
 		return "/"
 	}
 	return p
