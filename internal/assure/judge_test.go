@@ -357,6 +357,21 @@ func TestDetailsAreSentencesThatKeepNamesAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestAStaleCertificateThatExpiredIsNoticed(t *testing.T) {
+	for end, want := range map[time.Duration]string{30 * day: "Nobody yet.", -time.Hour: "Every client of it has been refused since"} {
+		s := healthy()
+		leaf := leafCert("old", -60*day, end)
+		s.Certs = append(s.Certs, leaf)
+		s.Chains[0].Certs = []string{"old", "inter"}
+		fresh := leafCert("new", -day, 89*day)
+		j := Judge(Case{Claim: claim(), Evidence: seen(s), Issued: &fresh}, Setting{Now: now})
+		i := slices.IndexFunc(j.Findings, func(f Finding) bool { return f.Reason == ServedStale })
+		if i < 0 || !strings.HasPrefix(j.Findings[i].Impact, want) {
+			t.Errorf("with an end %s away it is not said that %q: %+v", end, want, j.Findings)
+		}
+	}
+}
+
 func TestSinceSurvivesNewEvidence(t *testing.T) {
 	c := Case{Claim: claim(), Evidence: seen(Served{Sightings: []Sighting{{Address: "192.0.2.1:443", Chain: -1, Failure: Refused, At: AtConnect}}})}
 	s := Setting{Now: now, Policy: Policy{Confirm: time.Hour}}

@@ -256,11 +256,15 @@ func (v *view) stale() {
 		if !s.standard || s.leaf.Fingerprint == "" || s.leaf.Fingerprint == v.Issued.Fingerprint || !s.leaf.NotBefore.Before(v.Issued.NotBefore) {
 			continue
 		}
+		impact := fmt.Sprintf("Nobody yet. Every client of it is refused from %s on, although renewal looks fine.", stamp(s.leaf.NotAfter))
+		if v.Now.After(s.leaf.NotAfter) {
+			impact = fmt.Sprintf("Every client of it has been refused since %s, although renewal looks fine.", stamp(s.leaf.NotAfter))
+		}
 		v.at(s.addresses, Broken, func(a string) Finding {
 			return Finding{
 				Reason: ServedStale, Stage: v.stageOf(true, ServedStale, a, StageTicket), Cause: v.lag(), HurtsAt: s.leaf.NotAfter,
 				Summary: fmt.Sprintf("%s still serves the certificate of %s although a newer one was issued at %s.", v.host(), stamp(s.leaf.NotBefore), stamp(v.Issued.NotBefore)),
-				Impact:  fmt.Sprintf("Nobody yet. Every client of it is refused from %s on, although renewal looks fine.", stamp(s.leaf.NotAfter)),
+				Impact:  impact,
 				Action:  "Install the new certificate there and reload the server.",
 			}
 		})
