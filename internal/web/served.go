@@ -353,6 +353,11 @@ func factWords(f assure.Fact) string {
 			}
 			words += "."
 		}
+		if slices.ContainsFunc(f.Chains, func(c assure.Chain) bool {
+			return slices.ContainsFunc(c.Revocation, func(r assure.Revocation) bool { return r.Status == assure.RevocationRevoked })
+		}) {
+			words += " Revoked."
+		}
 		if len(bad) > 0 {
 			words = strings.TrimSpace(words + " " + bad[0])
 			if len(bad) > 1 {

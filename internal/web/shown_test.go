@@ -130,3 +130,18 @@ func TestReceiptSaysItsCodeOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestHistoryTellsRevocation: before and after a certificate was revoked are two lines that do not read the same.
+func TestHistoryTellsRevocation(t *testing.T) {
+	f := assure.Served{
+		Certs: []assure.Cert{{Fingerprint: "a", NotAfter: worldNow}}, Sightings: []assure.Sighting{{Address: "192.0.2.1:443"}},
+		Chains: []assure.Chain{{Certs: []string{"a"}, Revocation: []assure.Revocation{{Cert: "a", Status: assure.RevocationGood}}}},
+	}
+	if w := factWords(f); strings.Contains(w, "evoked") {
+		t.Errorf("a good certificate is told as %q", w)
+	}
+	f.Chains[0].Revocation[0].Status = assure.RevocationRevoked
+	if w := factWords(f); !strings.HasSuffix(w, ". Revoked.") {
+		t.Errorf("a revoked certificate is told as %q", w)
+	}
+}
