@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -25,6 +27,24 @@ func TestAckWithoutAName(t *testing.T) {
 		p.login = func() string { return c.login }
 		if code := p.run(t.Context(), []string{"ack", c.id, "--server", server}); code != c.code || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%s: status %d, want %d, and %q: %s", name, code, c.code, c.want, out.String())
+		}
+	}
+}
+
+// What the server says and what the program adds are one sentence.
+func TestRefusalsReadWell(t *testing.T) {
+	for want, a := range map[string]struct {
+		code int
+		body string
+	}{
+		"n.example answers 401: Send a bearer token, or sign in; give a token with --token-file or $NOTAFTER_TOKEN": {http.StatusUnauthorized, `{"detail":"Send a bearer token, or sign in."}`},
+		"n.example answers 403: This token may only read":                                                           {http.StatusForbidden, `{"detail":"This token may only read."}`},
+		"n.example answers 403: Forbidden; the token may not do this":                                               {http.StatusForbidden, "no"},
+		"n.example answers 502: Bad Gateway":                                                                        {http.StatusBadGateway, ""},
+	} {
+		c := &apiClient{base: &url.URL{Host: "n.example"}}
+		if got := c.refusal(&http.Response{StatusCode: a.code}, []byte(a.body)).Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

@@ -133,9 +133,11 @@ func (c *apiClient) refusal(resp *http.Response, answer []byte) error {
 	case http.StatusUnauthorized:
 		hint = "; give a token with --token-file or $NOTAFTER_TOKEN"
 	case http.StatusForbidden:
-		hint = "; the token may not do this"
+		if problem.Detail == "" {
+			hint = "; the token may not do this"
+		}
 	}
-	return refusedError{resp.StatusCode, fmt.Sprintf("%s answers %d: %s%s", c.base.Host, resp.StatusCode, clip(clean(words), 300), hint)}
+	return refusedError{resp.StatusCode, fmt.Sprintf("%s answers %d: %s%s", c.base.Host, resp.StatusCode, clip(strings.TrimRight(clean(words), ". "), 300), hint)}
 }
 
 // refusedError is an answer that is not a success.
