@@ -156,6 +156,15 @@ func (l *Lab) Delegate(name string, hosts ...string) error {
 }
 
 func (l *Lab) delegate(parent *zone, name string, hosts []string) {
+	l.change(parent, func(s *snapshot) bool {
+		for old := range s.records { // glue of the delegation before
+			if dns.IsSubDomain(name, old) {
+				s.put(old, dns.TypeA, nil)
+				s.put(old, dns.TypeAAAA, nil)
+			}
+		}
+		return true
+	})
 	var ns []dns.RR
 	for _, host := range hosts {
 		ns = append(ns, &dns.NS{Hdr: l.header(name, dns.TypeNS), Ns: fq(host)})
