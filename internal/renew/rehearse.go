@@ -1,0 +1,437 @@
+package renew
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/notafter/notafter/internal/assure"
+)
+
+// asked is what a cloud answered about a zone.
+type asked struct {
+	at     time.Time
+	access []assure.Access
+}
+
+// climb makes one rung of the rehearsal and reports what it found. The caller holds the lease. An error means that the
+// books could not be kept, or that ctx ended.
+func (k *Keeper) climb(ctx context.Context, j *Job, kind assure.AttemptKind, by string) (assure.Attempt, error) {
+	at, err := k.begin(ctx, j, kind, by)
+	if err != nil {
+		return assure.Attempt{}, err
+	}
+	var access []assure.Access
+	switch kind {
+	case assure.RehearseStatic:
+		k.static(ctx, j, at)
+	case assure.RehearsePermission:
+		access = k.ask(ctx, j, at, by == bySchedule)
+	case assure.RehearseCanary:
+		k.canary(ctx, j, at)
+	case assure.RehearseAuthorize:
+		k.authorize(ctx, j, at)
+	case assure.RehearseFull:
+		k.full(ctx, j, at)
+	default:
+		at.step(assure.Step{Name: string(kind), Outcome: assure.Skipped, Detail: "there is no such rung", At: k.o.Now().UTC()})
+	}
+	if err := ctx.Err(); err != nil {
+		_, e := at.end(assure.Unclear, "") // what was cut short by us says nothing
+		return at.copy(), errors.Join(err, e)
+	}
+	a, err := at.end(at.outcome(), "")
+	if err != nil {
+		return a, err
+	}
+	k.mu.Lock()
+	st := k.state[j.Certificate]
+	st.rungs[kind], st.failing[kind] = k.o.Now(), a.Outcome != assure.Done
+	due, _ := plan(st.state, cert(st.newest), j.Names, k.o.Now().UTC())
+	k.mu.Unlock()
+	k.o.Report(ctx, j.Certificate, string(kind), assure.LinkOf(kind), assure.Rehearsed{Rung: kind, Renewer: j.Renewer, Steps: a.Steps, Access: access, Due: due})
+	return a, k.prove(ctx, j, kind, a)
+}
+
+// prove sees to it that what was lost and is there again is proven by a renewal. Of the certificates of one renewer, the
+// one that ends first proves it for all: what they lost was one thing, and a renewal of each would spend the limits of
+// the authority.
+func (k *Keeper) prove(ctx context.Context, j *Job, kind assure.AttemptKind, a assure.Attempt) error {
+	if trouble := lostIn(a); trouble != nil {
+		first := k.first(j.Renewer)
+		if first != j.Certificate {
+			k.mu.Lock()
+			st := k.state[first]
+			skip := st.busy || !st.state.Unproven.IsZero()
+			if !skip {
+				st.busy = true
+			}
+			k.mu.Unlock()
+			if skip {
+				return nil // it is noted already, or it is being rehearsed and meets the same trouble
+			}
+			defer k.free(first)
+			other := k.jobs[first]
+			err := k.holding(ctx, other, func(ctx context.Context) error { return k.unproven(ctx, other, trouble) })
+			if errors.Is(err, errHeld) || errors.Is(err, assure.ErrConflict) {
+				return nil // whoever has it meets the same trouble; the next rung that fails asks again
+			}
+			return err
+		}
+		return k.unproven(ctx, j, trouble)
+	}
+	k.mu.Lock()
+	s := k.state[j.Certificate].state
+	k.mu.Unlock()
+	if s.Unproven.IsZero() || a.Outcome != assure.Done || kind != k.telling(j) || !a.Started.After(s.Unproven) || s.Forced != "" {
+		return nil
+	}
+	if s.Failures > 0 && s.LastTrouble != nil && !lost(s.LastTrouble) && k.o.Now().Before(s.Next) {
+		return nil // renewal meets another trouble by now, and its pauses count
+	}
+	k.log.Info("what was lost is there again; renew to prove it", "certificate", j.Certificate)
+	s.Forced, s.ForcedAt = byProof, k.o.Now().UTC()
+	k.mu.Lock()
+	held := k.state[j.Certificate].newest
+	k.mu.Unlock()
+	return k.keep(ctx, j, s, held)
+}
+
+// telling is the rung that shows that what was lost is there again: the highest that uses the identity in earnest
+// without an order.
+func (k *Keeper) telling(j *Job) assure.AttemptKind {
+	for _, kind := range []assure.AttemptKind{assure.RehearseCanary, assure.RehearsePermission, assure.RehearseStatic} {
+		if _, on := j.Rungs[kind]; on {
+			return kind
+		}
+	}
+	return assure.RehearseAuthorize
+}
+
+func (k *Keeper) unproven(ctx context.Context, j *Job, t *assure.Trouble) error {
+	k.mu.Lock()
+	st := k.state[j.Certificate]
+	s, held := st.state, st.newest
+	k.mu.Unlock()
+	if !s.Unproven.IsZero() {
+		return nil
+	}
+	s.Unproven, s.UnprovenBy = k.o.Now().UTC(), t
+	return k.keep(ctx, j, s, held)
+}
+
+func lostIn(a assure.Attempt) *assure.Trouble {
+	for _, s := range a.Steps {
+		if s.Outcome == assure.Failed && s.Trouble != nil && lost(s.Trouble) {
+			return s.Trouble
+		}
+	}
+	return nil
+}
+
+// first is the certificate of a renewer that ends first.
+func (k *Keeper) first(renewer string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	best := ""
+	var end time.Time
+	for name, j := range k.jobs {
+		if j.Renewer != renewer {
+			continue
+		}
+		var e time.Time
+		if c := k.state[name].newest; c != nil {
+			e = c.Cert.NotAfter
+		}
+		if best == "" || e.Before(end) || e.Equal(end) && name < best {
+			best, end = name, e
+		}
+	}
+	return best
+}
+
+// record is a TXT record that the next renewal will write.
+type record struct {
+	name string // as the challenge names it
+	at   assure.RecordPlace
+	err  error
+}
+
+// records finds the places of all the records that the next renewal will write, each once.
+func (k *Keeper) records(ctx context.Context, j *Job) ([]record, error) {
+	if j.Challenge != ChallengeDNS01 && j.Challenge != ChallengeDNSAccount01 {
+		return nil, nil
+	}
+	var names []string
+	account := ""
+	if j.Challenge == ChallengeDNSAccount01 {
+		var err error
+		if account, err = j.CA.AccountURL(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range j.Names {
+		c := Challenge{Type: j.Challenge, Name: strings.TrimPrefix(n, "*."), Account: account}
+		c.raw.Identifier.Type, c.raw.Identifier.Value = "dns", c.Name
+		if r := c.RecordName(); !slices.Contains(names, r) {
+			names = append(names, r)
+		}
+	}
+	slices.Sort(names)
+	out := make([]record, len(names))
+	_ = each(len(names), func(i int) error {
+		out[i].name = names[i]
+		out[i].at, out[i].err = j.Zones.Find(ctx, names[i])
+		return nil
+	})
+	return out, nil
+}
+
+// static looks at everything that the renewal rests on and that can be seen without doing anything (L0).
+func (k *Keeper) static(ctx context.Context, j *Job, at *attempt) {
+	for _, s := range j.CA.Check(ctx) {
+		at.step(s)
+	}
+	k.caa(ctx, j, at)
+	records, err := k.records(ctx, j)
+	if err != nil {
+		at.step(newStep(assure.StepDelegation, "", "", k.o.Now(), k.o.Now(), err))
+		return
+	}
+	zones := map[string]bool{}
+	for _, r := range records {
+		switch {
+		case r.err != nil:
+			at.step(newStep(assure.StepDelegation, r.name, "", k.o.Now(), k.o.Now(), r.err))
+		case !zones[r.at.Zone]:
+			zones[r.at.Zone] = true
+			_ = at.did(assure.StepDelegation, r.at.Zone, func() (string, error) {
+				return fmt.Sprintf("parent and child agree, and all %d addresses answer for the zone", len(r.at.Servers)), j.Zones.Delegation(ctx, r.at.Name)
+			})
+		}
+	}
+}
+
+func (k *Keeper) caa(ctx context.Context, j *Job, at *attempt) {
+	issuers, err := j.CA.Identities(ctx)
+	if err != nil {
+		return // the step about the directory says so already
+	}
+	if len(issuers) == 0 {
+		at.step(assure.Step{Name: assure.StepCAA, Outcome: assure.Skipped, At: k.o.Now().UTC(), Detail: "the authority does not say which names it goes by in CAA records"})
+		return
+	}
+	account, err := j.CA.AccountURL(ctx)
+	if err != nil {
+		return // the step about the account says so already
+	}
+	found := make([]assure.Step, len(j.Names))
+	_ = each(len(j.Names), func(i int) error {
+		name, wild := strings.CutPrefix(j.Names[i], "*.")
+		began := k.o.Now()
+		err := j.Zones.CAA(ctx, assure.CAAQuestion{Name: name, Wildcard: wild, Issuers: issuers, Account: account, Method: j.Challenge})
+		found[i] = newStep(assure.StepCAA, j.Names[i], "the authority may issue for it", began, k.o.Now(), err)
+		return nil
+	})
+	for _, s := range found {
+		at.step(s)
+	}
+}
+
+// ask asks the cloud whether the identity may write (L1): about one record of each zone. Answers are shared by the
+// certificates of a renewer for half of the interval, unless a person asked.
+func (k *Keeper) ask(ctx context.Context, j *Job, at *attempt, share bool) []assure.Access {
+	if j.Asker == nil {
+		at.step(assure.Step{Name: assure.StepAsk, Outcome: assure.Skipped, At: k.o.Now().UTC(), Detail: "nobody can be asked about this renewer's permission"})
+		return nil
+	}
+	records, err := k.records(ctx, j)
+	if err != nil {
+		at.step(newStep(assure.StepAsk, "", "", k.o.Now(), k.o.Now(), err))
+		return nil
+	}
+	var all []assure.Access
+	zones := map[string]bool{}
+	for _, r := range records {
+		if r.err != nil {
+			at.step(newStep(assure.StepAsk, r.name, "", k.o.Now(), k.o.Now(), r.err))
+			continue
+		}
+		if zones[r.at.Zone] {
+			continue
+		}
+		zones[r.at.Zone] = true
+		key := j.Renewer + "\x00" + r.at.Zone
+		began := k.o.Now()
+		k.mu.Lock()
+		got, had := k.asked[key]
+		k.mu.Unlock()
+		if !share || !had || began.Sub(got.at) >= j.Rungs[assure.RehearsePermission]/2 {
+			got = asked{at: began, access: j.Asker.Ask(ctx, r.at.Name)}
+			if ctx.Err() != nil {
+				return all
+			}
+			k.mu.Lock()
+			k.asked[key] = got
+			k.mu.Unlock()
+		}
+		took := k.o.Now().Sub(began)
+		for _, a := range got.access {
+			at.step(accessStep(a, began, took))
+		}
+		if len(got.access) == 0 {
+			at.step(assure.Step{Name: assure.StepAsk, Target: r.at.Zone, Outcome: assure.Unclear, At: began.UTC(), Took: took, Detail: "there was no answer", Trouble: &assure.Trouble{
+				Reason: assure.PermissionUnclear, Class: assure.TroubleTransient, Scope: r.at.Zone, Detail: "there was no answer",
+			}})
+		}
+		all = append(all, got.access...)
+	}
+	return all
+}
+
+func accessStep(a assure.Access, began time.Time, took time.Duration) assure.Step {
+	s := assure.Step{Name: assure.StepAsk, Target: clip(a.Action + " at " + a.Scope), Outcome: assure.Done, Detail: clip(a.Detail), At: began.UTC(), Took: took, Trouble: a.Trouble}
+	switch a.Answer {
+	case assure.Allowed:
+		s.Trouble = nil
+		if len(a.Grants) > 0 && s.Detail == "" {
+			s.Detail = clip("allowed by " + strings.Join(a.Grants, ", "))
+		}
+	case assure.Forbidden:
+		s.Outcome = assure.Failed
+	default:
+		s.Outcome = assure.Unclear
+	}
+	if a.Answer != assure.Allowed && s.Trouble == nil {
+		s.Trouble = &assure.Trouble{Reason: assure.PermissionUnclear, Class: assure.TroubleTransient, Identity: a.Identity, Action: a.Action, Scope: a.Scope, Detail: a.Detail}
+	}
+	return s
+}
+
+// canaryValue looks like the value of a challenge: 43 characters of base64url (RFC 8555 section 8.4), so that whatever
+// lets challenges through lets it through.
+func canaryValue() string {
+	sum := sha256.Sum256([]byte(rand.Text()))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// canary writes a value where the next renewal will write, has it seen everywhere, and takes it away again (L2).
+func (k *Keeper) canary(ctx context.Context, j *Job, at *attempt) {
+	records, err := k.records(ctx, j)
+	if err == nil && len(records) == 0 {
+		at.step(assure.Step{Name: assure.StepPresent, Outcome: assure.Skipped, At: k.o.Now().UTC(), Detail: "this challenge writes no DNS record"})
+		return
+	}
+	var solver *DNSSolver
+	if err == nil {
+		solver, err = k.dnsSolver(j, "a rehearsal of the renewal of "+j.Certificate)
+	}
+	if err != nil {
+		at.step(newStep(assure.StepPresent, "", "", k.o.Now(), k.o.Now(), err))
+		return
+	}
+	_ = each(len(records), func(i int) error {
+		k.canaryAt(ctx, solver, records[i], at)
+		return nil
+	})
+}
+
+func (k *Keeper) canaryAt(ctx context.Context, solver *DNSSolver, r record, at *attempt) {
+	value := canaryValue()
+	var proof *Proof
+	err := at.did(assure.StepPresent, r.name, func() (detail string, err error) {
+		proof, err = solver.Write(ctx, r.name, value)
+		if proof != nil {
+			detail = proof.Detail
+		}
+		return detail, err
+	})
+	if proof == nil {
+		return
+	}
+	if err == nil {
+		_ = at.did(assure.StepPropagation, r.name, func() (string, error) {
+			if proof.Wait == nil {
+				return "", nil
+			}
+			return proof.Wait(ctx)
+		})
+	}
+	if proof.Withdraw == nil {
+		return
+	}
+	// Taking it away is not stopped by whatever stopped the rest.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if err != nil {
+		// It may or may not be there. What was written down is withdrawn, or stays in the journal for the sweep.
+		_ = proof.Withdraw(ctx)
+		return
+	}
+	_ = at.did(assure.StepWithdraw, r.name, func() (string, error) {
+		return "only the value that was written for this was taken away", proof.Withdraw(ctx)
+	})
+}
+
+// authorize orders from the staging authority, is validated afresh, and gives everything back (L3).
+func (k *Keeper) authorize(ctx context.Context, j *Job, at *attempt) {
+	if j.Staging == nil {
+		at.step(assure.Step{Name: assure.StepOrder, Outcome: assure.Skipped, At: k.o.Now().UTC(), Detail: "no staging authority is configured"})
+		return
+	}
+	solvers, err := k.solvers(j, "a rehearsed order for "+j.Certificate)
+	if err == nil {
+		err = j.Staging.Authorize(ctx, k.staged(j), solvers, at.step)
+	}
+	k.missed(at, err)
+}
+
+// full obtains a certificate of the staging authority and installs it to the shadow target, reload included (L4).
+func (k *Keeper) full(ctx context.Context, j *Job, at *attempt) {
+	if j.Staging == nil || len(j.Shadow) == 0 {
+		at.step(assure.Step{Name: assure.StepOrder, Outcome: assure.Skipped, At: k.o.Now().UTC(), Detail: "no staging authority or no shadow target is configured"})
+		return
+	}
+	solvers, err := k.solvers(j, "a full rehearsal for "+j.Certificate)
+	if err != nil {
+		k.missed(at, err)
+		return
+	}
+	got, err := j.Staging.Issue(ctx, k.staged(j), solvers, at.step)
+	if err != nil {
+		k.missed(at, err)
+		return
+	}
+	for _, in := range j.Shadow {
+		steps, err := in.Install(ctx, j.Certificate, got.ChainPEM, got.KeyPEM)
+		for _, s := range steps {
+			at.step(s)
+		}
+		if err != nil {
+			k.missed(at, err)
+			return
+		}
+	}
+}
+
+func (k *Keeper) staged(j *Job) Request {
+	return Request{Names: j.Names, KeyType: j.KeyType, Profile: j.Profile}
+}
+
+// missed adds a step for an error that no step tells of.
+func (k *Keeper) missed(at *attempt, err error) {
+	if err == nil || at.outcome() != assure.Done {
+		return
+	}
+	s := newStep(assure.StepOrder, "", "", k.o.Now(), k.o.Now(), err)
+	if s.Trouble.Reason == assure.RehearsalInconclusive {
+		s.Outcome = assure.Unclear
+	}
+	at.step(s)
+}
