@@ -91,9 +91,12 @@ func (s *Server) roleURL(id string) string {
 	return "/subscriptions/" + s.opts.Subscription + authorization + "roleDefinitions/" + id
 }
 
+// assignmentJSON is a grant as Azure shows it. The caller holds mu.
 func (s *Server) assignmentJSON(a Assignment) map[string]any {
 	kind := a.PrincipalType
-	if kind == "" {
+	if _, group := s.now().groups[strings.ToLower(a.Principal)]; group {
+		kind = "Group"
+	} else if kind == "" {
 		kind = "ServicePrincipal"
 	}
 	p := map[string]any{"roleDefinitionId": s.roleURL(a.Role), "principalId": a.Principal, "principalType": kind, "scope": a.Scope}
@@ -271,13 +274,15 @@ func (s *Server) roleDefinitions(_, one string) func(http.ResponseWriter, *http.
 	}
 }
 
-func denyJSON(d Deny) map[string]any {
+func (p policy) denyJSON(d Deny) map[string]any {
 	people := func(ids []string) []any {
 		list := []any{}
 		for _, id := range ids {
 			kind := "ServicePrincipal"
 			if id == Everyone {
 				kind = "SystemDefined"
+			} else if _, group := p.groups[strings.ToLower(id)]; group {
+				kind = "Group"
 			}
 			list = append(list, map[string]string{"id": id, "type": kind})
 		}
@@ -301,10 +306,10 @@ func (s *Server) denyAssignments(scope, one string) func(http.ResponseWriter, *h
 		list := []any{}
 		for _, d := range s.now().denies {
 			if one != "" && same(d.Scope, scope) && strings.EqualFold(d.Name, one) {
-				return send(w, 200, denyJSON(d)), ""
+				return send(w, 200, s.now().denyJSON(d)), ""
 			}
 			if f.shows(scope, d.Scope) && (f.principal == "" || s.now().names(d.Principals, []string{strings.ToLower(f.principal)})) {
-				list = append(list, denyJSON(d))
+				list = append(list, s.now().denyJSON(d))
 			}
 		}
 		if one != "" {
@@ -420,6 +425,9 @@ func (s *Server) checkAccess(scope string) func(http.ResponseWriter, *http.Reque
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p := s.now()
+		if s.opts.GrouplessCheckAccess {
+			p.groups = nil
+		}
 		list := []any{}
 		for _, a := range body.Actions {
 			d := p.decide(body.Subject.Attributes.ObjectID, a.ID, where)

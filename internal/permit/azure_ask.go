@@ -1,0 +1,362 @@
+package permit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
+
+	"github.com/notafter/notafter/internal/assure"
+)
+
+// Versions of interfaces that the SDK has no client for.
+const (
+	azureCheckVersion = "2018-09-01-preview" // as kubeguard/guard asks it for AKS
+	azureLocksVersion = "2016-09-01"
+)
+
+// ask asks about every action at a record set.
+func (s *azureSession) ask(ctx context.Context, scope string) []assure.Access {
+	locks, noLocks := s.locks(ctx)
+	verdicts, unchecked := s.checkAccess(ctx, scope)
+	var rights *AzureRights // read when needed, once
+	var noRights *assure.Trouble
+	read := func() {
+		if rights == nil && noRights == nil {
+			rights, noRights = s.rights(ctx)
+		}
+	}
+	var list []assure.Access
+	for i, action := range azureActions {
+		var v AzureVerdict
+		var t *assure.Trouble // why it is unclear
+		switch {
+		case unchecked == nil && !verdicts[i].plainNo:
+			v = verdicts[i].AzureVerdict
+		case unchecked != nil && !unchecked.fallBack:
+			t = unchecked.trouble
+		default:
+			read()
+			switch {
+			case rights == nil && unchecked == nil:
+				v = verdicts[i].AzureVerdict
+			case rights == nil:
+				t = noRights
+			default:
+				v = EvaluateAzure(*rights, action, scope)
+				if unchecked == nil && v.Answer == assure.Allowed && !s.throughGroup(rights, v.Grants) {
+					t = &assure.Trouble{
+						Reason: assure.PermissionUnclear, Class: assure.TroubleLagging, Identity: s.object, Action: action, Scope: scope,
+						Detail: "checkAccess says no, the role assignments say yes: " + v.Detail,
+						Remedy: "Wait some minutes when a grant was changed just now, else compare the zone's access control with the identity",
+					}
+				}
+			}
+		}
+		list = append(list, s.access(action, scope, v, t, locks, noLocks))
+	}
+	return list
+}
+
+// throughGroup reports whether every one of the grants is a group's.
+func (s *azureSession) throughGroup(r *AzureRights, grants []string) bool {
+	for _, g := range r.Grants {
+		if slices.Contains(grants, g.ID) && strings.EqualFold(g.Principal, s.object) {
+			return false
+		}
+	}
+	return true
+}
+
+// access puts a verdict about grants, or why there is none, together with the locks.
+func (s *azureSession) access(action, scope string, v AzureVerdict, t *assure.Trouble, locks []AzureLock, noLocks *assure.Trouble) assure.Access {
+	a := assure.Access{Answer: assure.Untold, Identity: s.object, Action: action, Scope: scope, Grants: v.Grants, Blockers: v.Blockers}
+	locked := EvaluateAzure(AzureRights{Locks: locks}, action, scope)
+	if len(locked.Blockers) > 0 {
+		v.Answer, v.Locked = assure.Forbidden, true
+		v.Detail = "blocked by " + strings.Join(locked.Blockers, ", ")
+		a.Blockers = append(slices.Clone(a.Blockers), locked.Blockers...)
+		t = nil // a lock holds whatever the grants
+	}
+	unknownLock := slices.ContainsFunc(locks, func(l AzureLock) bool {
+		_, known := l.blocks(action)
+		return !known && azureCovers(l.Scope, scope)
+	})
+	switch {
+	case t != nil:
+		own := *t
+		a.Detail, a.Trouble = "could not ask: "+t.Detail, &own
+		return a
+	case v.Answer == assure.Allowed && noLocks != nil && !strings.HasSuffix(action, "/read"):
+		own := *noLocks
+		a.Detail, a.Trouble = v.Detail+", but locks could not be read: "+own.Detail, &own
+		return a
+	case v.Answer == assure.Allowed && unknownLock:
+		a.Detail = v.Detail + ", but there is a lock of a level that is not known here"
+	default:
+		a.Answer, a.Detail = v.Answer, v.Detail
+	}
+	switch {
+	case a.Answer == assure.Allowed:
+		return a
+	case a.Answer == assure.Untold:
+		a.Trouble = &assure.Trouble{Reason: assure.PermissionUnclear, Class: assure.TroubleForbidden, Remedy: "Grant the identity a role without a condition at the zone, such as DNS Zone Contributor"}
+	case v.Locked:
+		a.Trouble = &assure.Trouble{Reason: assure.DNSWriteDenied, Class: assure.TroubleForbidden, Remedy: "Remove the lock " + strings.Join(a.Blockers, ", ") + ", or move it where it does not cover the record set"}
+	case len(a.Blockers) > 0:
+		a.Trouble = &assure.Trouble{Reason: assure.DNSWriteDenied, Class: assure.TroubleForbidden, Remedy: "Exclude the identity from the deny assignment " + strings.Join(a.Blockers, ", ")}
+	default:
+		a.Trouble = &assure.Trouble{Reason: assure.DNSWriteDenied, Class: assure.TroubleDenied, Remedy: "Assign the role DNS Zone Contributor, or one with " + action + ", to " + s.object + " at the zone"}
+	}
+	a.Trouble.Identity, a.Trouble.Action, a.Trouble.Scope, a.Trouble.Detail = s.object, action, scope, a.Detail
+	return a
+}
+
+// azureChecked is checkAccess's answer about one action.
+type azureChecked struct {
+	AzureVerdict
+	plainNo bool // no, without a deny assignment: it may not know the identity's groups
+}
+
+// azureNoCheck is why checkAccess gave no answers.
+type azureNoCheck struct {
+	trouble  *assure.Trouble
+	fallBack bool // reading the assignments may still work
+}
+
+// checkAccess asks Azure's own evaluation about every action, in the order of azureActions.
+func (s *azureSession) checkAccess(ctx context.Context, scope string) ([]azureChecked, *azureNoCheck) {
+	type entity struct {
+		ID           string `json:"Id"`
+		IsDataAction *bool  `json:"IsDataAction,omitempty"`
+	}
+	var body struct {
+		Subject struct {
+			Attributes struct {
+				ObjectID string `json:"ObjectId"`
+			} `json:"Attributes"`
+		} `json:"Subject"`
+		Actions  []entity `json:"Actions"`
+		Resource entity   `json:"Resource"`
+	}
+	body.Subject.Attributes.ObjectID = s.object
+	body.Resource.ID = scope
+	for _, a := range azureActions {
+		body.Actions = append(body.Actions, entity{a, to.Ptr(false)})
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, &azureNoCheck{azureTrouble(err, scope), true}
+	}
+	answer, err := s.raw(ctx, http.MethodPost, scope+"/providers/Microsoft.Authorization/checkAccess?api-version="+azureCheckVersion, text)
+	if err != nil {
+		r := azureResponse(err)
+		return nil, &azureNoCheck{azureTrouble(err, scope), r != nil && r.StatusCode != http.StatusUnauthorized && r.StatusCode != http.StatusTooManyRequests}
+	}
+	list, err := parseAzureCheck(answer)
+	if err != nil {
+		return nil, &azureNoCheck{azureTrouble(err, scope), true}
+	}
+	return list, nil
+}
+
+// parseAzureCheck reads the decisions, which must be about every action.
+func parseAzureCheck(answer []byte) ([]azureChecked, error) {
+	var decisions []struct {
+		ActionID       string `json:"actionId"`
+		AccessDecision string `json:"accessDecision"`
+		RoleAssignment struct {
+			ID string `json:"id"`
+		} `json:"roleAssignment"`
+		DenyAssignment struct {
+			ID string `json:"id"`
+		} `json:"denyAssignment"`
+	}
+	if err := json.Unmarshal(answer, &decisions); err != nil {
+		return nil, fmt.Errorf("%w: decisions of checkAccess: %w", errAzureNonsense, err)
+	}
+	list := make([]azureChecked, len(azureActions))
+	for _, d := range decisions {
+		i := slices.IndexFunc(azureActions[:], func(a string) bool { return strings.EqualFold(a, d.ActionID) })
+		if i < 0 || list[i].Answer != "" {
+			continue
+		}
+		c := &list[i]
+		grant, deny := azureText(d.RoleAssignment.ID), azureText(d.DenyAssignment.ID)
+		switch decision := strings.ToLower(d.AccessDecision); {
+		case deny != "" && decision != "allowed":
+			c.Answer, c.Blockers, c.Detail = assure.Forbidden, []string{deny}, "checkAccess: denied by "+deny
+		case decision == "allowed" && grant != "":
+			c.Answer, c.Grants, c.Detail = assure.Allowed, []string{grant}, "checkAccess: allowed by "+grant
+		case decision == "allowed":
+			c.Answer, c.Detail = assure.Allowed, "checkAccess: allowed, without saying by which role assignment"
+		case decision == "notallowed" || decision == "denied":
+			c.Answer, c.Detail, c.plainNo = assure.Forbidden, "checkAccess: no role assignment allows it", true
+		}
+	}
+	if slices.ContainsFunc(list, func(c azureChecked) bool { return c.Answer == "" }) {
+		return nil, fmt.Errorf("%w: checkAccess did not decide about every action", errAzureNonsense)
+	}
+	return list, nil
+}
+
+// raw sends a request that the SDK has no method for, and returns the body of a good answer.
+func (s *azureSession) raw(ctx context.Context, method, target string, body []byte) ([]byte, error) {
+	if !strings.HasPrefix(target, "https://") && !strings.HasPrefix(target, "http://") {
+		target = strings.TrimRight(s.arm.Endpoint(), "/") + target
+	}
+	r, err := runtime.NewRequest(ctx, method, target)
+	if err != nil {
+		return nil, err
+	}
+	r.Raw().Header.Set("Accept", "application/json")
+	if body != nil {
+		if err := r.SetBody(streaming.NopCloser(bytes.NewReader(body)), "application/json"); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := s.arm.Pipeline().Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if !runtime.HasStatusCode(resp, http.StatusOK) {
+		return nil, runtime.NewResponseError(resp)
+	}
+	return runtime.Payload(resp)
+}
+
+// azurePages bounds lists of many pages.
+const azurePages = 50
+
+// locks reads the locks at, above and below the zone.
+func (s *azureSession) locks(ctx context.Context) ([]AzureLock, *assure.Trouble) {
+	var list []AzureLock
+	next := s.scope() + "/providers/Microsoft.Authorization/locks?api-version=" + azureLocksVersion
+	for range azurePages {
+		answer, err := s.raw(ctx, http.MethodGet, next, nil)
+		if err != nil {
+			return nil, azureTrouble(err, s.scope())
+		}
+		locks, link, err := parseAzureLocks(answer)
+		if err != nil {
+			return nil, azureTrouble(err, s.scope())
+		}
+		list = append(list, locks...)
+		if link == "" {
+			return list, nil
+		}
+		if next, err = s.sameHost(link); err != nil {
+			return nil, azureTrouble(err, s.scope())
+		}
+	}
+	return nil, azureTrouble(fmt.Errorf("%w: the list of locks does not end", errAzureNonsense), s.scope())
+}
+
+// sameHost refuses the address of a next page that is anywhere but at Resource Manager: the token goes there.
+func (s *azureSession) sameHost(link string) (string, error) {
+	u, err := url.Parse(link)
+	home, homeErr := url.Parse(s.arm.Endpoint())
+	if err = errors.Join(err, homeErr); err != nil {
+		return "", fmt.Errorf("%w: the next page: %w", errAzureNonsense, err)
+	}
+	if u.Scheme != home.Scheme || !strings.EqualFold(u.Host, home.Host) {
+		return "", fmt.Errorf("%w: the next page is elsewhere", errAzureNonsense)
+	}
+	return link, nil
+}
+
+// azureLocksMark is between a lock's scope and its name in its id.
+const azureLocksMark = "/providers/microsoft.authorization/locks/"
+
+func parseAzureLocks(answer []byte) (list []AzureLock, next string, err error) {
+	var page struct {
+		Value []struct {
+			ID         string `json:"id"`
+			Name       string `json:"name"`
+			Properties struct {
+				Level string `json:"level"`
+			} `json:"properties"`
+		} `json:"value"`
+		NextLink string `json:"nextLink"`
+	}
+	if err := json.Unmarshal(answer, &page); err != nil {
+		return nil, "", fmt.Errorf("%w: locks: %w", errAzureNonsense, err)
+	}
+	for _, l := range page.Value {
+		id := azureText(l.ID)
+		at := strings.LastIndex(strings.ToLower(id), azureLocksMark)
+		if at < 0 {
+			return nil, "", fmt.Errorf("%w: a lock without a scope", errAzureNonsense)
+		}
+		scope := id[:at]
+		if scope == "" {
+			scope = "/"
+		}
+		list = append(list, AzureLock{ID: id, Name: azureText(l.Name), Scope: scope, Level: azureText(l.Properties.Level)})
+	}
+	return list, page.NextLink, nil
+}
+
+// rights reads the grants of the identity, their roles and the deny assignments. Locks are read apart.
+func (s *azureSession) rights(ctx context.Context) (*AzureRights, *assure.Trouble) {
+	f, err := armauthorization.NewClientFactory(s.opts.Subscription, s.cred, s.clientOptions())
+	if err != nil {
+		return nil, azureTrouble(err, s.scope())
+	}
+	r := &AzureRights{}
+	// assignedTo lists what the identity has itself and through groups, at, above and below the scope.
+	grants := f.NewRoleAssignmentsClient().NewListForScopePager(s.scope(), &armauthorization.RoleAssignmentsClientListForScopeOptions{Filter: to.Ptr("assignedTo('" + s.object + "')")})
+	for page := 0; grants.More(); page++ {
+		got, err := grants.NextPage(ctx)
+		if err != nil {
+			return nil, azureTrouble(err, s.scope())
+		}
+		if page >= azurePages {
+			return nil, azureTrouble(fmt.Errorf("%w: the list of role assignments does not end", errAzureNonsense), s.scope())
+		}
+		for _, a := range got.Value {
+			r.Grants = append(r.Grants, azureGrant(a))
+		}
+	}
+	groups := map[string]bool{strings.ToLower(s.object): true} // ids that the identity certainly counts as
+	roles := f.NewRoleDefinitionsClient()
+	for _, g := range r.Grants {
+		groups[strings.ToLower(g.Principal)] = true
+		if g.Role == "" || slices.ContainsFunc(r.Roles, func(x AzureRole) bool { return azureRoleID(x.ID) == azureRoleID(g.Role) }) {
+			continue
+		}
+		// By its name at the zone: the id in a grant is of the subscription, where the identity need not have any right.
+		got, err := roles.Get(ctx, s.scope(), azureRoleID(g.Role), nil)
+		if t := azureTrouble(err, s.scope()); t != nil && t.Class != assure.TroubleMissing {
+			return nil, t
+		} else if t == nil {
+			r.Roles = append(r.Roles, azureRole(&got.RoleDefinition, g.Role))
+		}
+	}
+	denies := f.NewDenyAssignmentsClient().NewListForScopePager(s.scope(), &armauthorization.DenyAssignmentsClientListForScopeOptions{Filter: to.Ptr("atScope()")})
+	for page := 0; denies.More(); page++ {
+		got, err := denies.NextPage(ctx)
+		if err != nil {
+			return nil, azureTrouble(err, s.scope())
+		}
+		if page >= azurePages {
+			return nil, azureTrouble(fmt.Errorf("%w: the list of deny assignments does not end", errAzureNonsense), s.scope())
+		}
+		for _, d := range got.Value {
+			if x, ok := azureDeny(d, groups); ok {
+				r.Denies = append(r.Denies, x)
+			}
+		}
+	}
+	return r, nil
+}
