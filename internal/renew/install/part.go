@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 
 	"software.sslmate.com/src/go-pkcs12"
@@ -89,6 +91,9 @@ func readPKCS12(data []byte, password string) (h holding, err error) {
 			err = errors.New("cannot be read as PKCS#12")
 		}
 	}()
+	if !cheap(data, 0) {
+		return holding{}, errors.New("asks for more rounds of key derivation than any honest file")
+	}
 	k, leaf, chain, err := pkcs12.DecodeChain(data, password)
 	if err != nil {
 		return holding{}, err
@@ -98,6 +103,31 @@ func readPKCS12(data []byte, password string) (h holding, err error) {
 		return holding{}, errors.New("the private key cannot sign")
 	}
 	return holding{leaf: leaf, chain: chain, key: s}, nil
+}
+
+// cheap reports whether no number that stands outside of what is encrypted is larger than a count of rounds may be: the
+// decoder does as many as the file says, and whoever may write in a directory could keep us busy for hours.
+func cheap(der []byte, depth int) bool {
+	const most = 100_000 // Modern writes 2,048, keytool 10,000
+	for len(der) > 0 && depth < 32 {
+		var v asn1.RawValue
+		rest, err := asn1.Unmarshal(der, &v)
+		if err != nil {
+			return true // not DER: the decoder does not get further either
+		}
+		der = rest
+		switch {
+		case v.Class == asn1.ClassUniversal && v.Tag == asn1.TagInteger:
+			if n := new(big.Int).SetBytes(v.Bytes); n.Cmp(big.NewInt(most)) > 0 {
+				return false
+			}
+		case v.IsCompound, v.Class == asn1.ClassUniversal && v.Tag == asn1.TagOctetString:
+			if !cheap(v.Bytes, depth+1) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // holds reports whether data is this part of the pair. Other encodings of the same thing do not count, except where the
