@@ -113,7 +113,7 @@ func (c *CA) register(ctx context.Context, dir *catalogue, key crypto.Signer, ma
 	if !made {
 		a, err := c.findByKey(ctx, dir, key)
 		if err == nil || !isUnknownAccount(err) {
-			return a, err
+			return a, c.accountTrouble(err, "")
 		}
 	}
 	if dir.Meta != nil && dir.Meta.ExternalAccountRequired && c.o.EABKey == "" {
@@ -155,7 +155,7 @@ func (c *CA) findByKey(ctx context.Context, dir *catalogue, key crypto.Signer) (
 	hctx, h := hear(ctx)
 	got, err := dir.client.GetAccount(hctx, acme.Account{PrivateKey: key})
 	if err != nil {
-		return acme.Account{}, c.accountTrouble(c.trouble(err, h, "look up the account at "+c.String()), "")
+		return acme.Account{}, c.trouble(err, h, "look up the account at "+c.String())
 	}
 	return got, c.isValid(got)
 }
@@ -209,12 +209,15 @@ func (c *CA) lookAtAccount(ctx context.Context) (acme.Account, error) {
 		return a, err
 	}
 	got, err := c.findByKey(ctx, dir, a.PrivateKey)
-	if err != nil {
-		err = c.accountTrouble(err, a.Location)
-		if assure.TroubleOf(err, assure.AccountInvalid).Reason == assure.AccountInvalid {
-			c.acct = nil // another process may have changed the key
+	if err != nil && assure.TroubleOf(err, assure.RenewalFailing).Reason == assure.AccountInvalid {
+		// Another process may have changed the key.
+		if now, changed := c.relook(ctx, a); changed {
+			a = now
+			got, err = c.findByKey(ctx, dir, a.PrivateKey)
 		}
-		return a, err
+	}
+	if err != nil {
+		return a, c.accountTrouble(err, a.Location)
 	}
 	if got.Location != a.Location {
 		return a, &assure.Trouble{
@@ -233,13 +236,9 @@ func (c *CA) lookAtAccount(ctx context.Context) (acme.Account, error) {
 	return a, nil
 }
 
-// forget drops what is remembered of the account when it is still what was used, and reports whether looking again
-// gives another key: another process may have rolled it over.
-func (c *CA) forget(ctx context.Context, used acme.Account) (acme.Account, bool) {
-	if err := c.enter(ctx); err != nil {
-		return used, false
-	}
-	defer c.leave()
+// relook reads the account from the ledger again, and reports whether it is another than the one that was used: another
+// process may have changed the key.
+func (c *CA) relook(ctx context.Context, used acme.Account) (acme.Account, bool) {
 	if c.acct != nil && c.acct.PrivateKey == used.PrivateKey {
 		c.acct = nil
 	}
@@ -277,6 +276,7 @@ func (c *CA) Rollover(ctx context.Context) error {
 		return err
 	}
 	defer c.leave()
+	c.acct = nil // what is on record counts, not what we remember
 	a, err := c.accountLocked(ctx)
 	if err != nil {
 		return err

@@ -121,14 +121,23 @@ func (f *flow) placeOrder(ctx context.Context) (note string, err error) {
 			note = clip("; it was not taken for a renewal: " + words(p))
 			continue
 		}
-		if t.Reason == assure.AccountInvalid && !again {
-			if a, changed := f.c.forget(ctx, f.acct); changed {
-				f.acct = a
-				continue
-			}
+		// Some CAs call a signature by an old key malformed.
+		if (t.Reason == assure.AccountInvalid || p.Type == acme.ProblemTypeMalformed) && !again && f.changed(ctx) {
+			continue
 		}
 		return "", err
 	}
+}
+
+// changed looks whether another process has changed the account's key, and takes it on.
+func (f *flow) changed(ctx context.Context) bool {
+	if f.c.enter(ctx) != nil {
+		return false
+	}
+	defer f.c.leave()
+	a, changed := f.c.relook(ctx, f.acct)
+	f.acct = a
+	return changed
 }
 
 // irreplaceable reports whether an order may have been refused because of what it replaces (RFC 9773 section 5). CAs

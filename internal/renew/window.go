@@ -44,8 +44,9 @@ func (c *CA) Window(ctx context.Context, leaf *x509.Certificate) (start, end, as
 		pause = askUsually
 	}
 	askAgain = again(min(max(pause, askSoonest), askLatest))
-	if status == 404 {
-		return start, end, askAgain, "", nil
+	var p acme.Problem
+	if status == 404 || errors.As(err, &p) && p.Type == acme.ProblemTypeMalformed {
+		return start, end, askAgain, "", nil // not a certificate of this CA
 	}
 	if err == nil {
 		start, end, explanation, err = parseWindow(raw)

@@ -311,7 +311,7 @@ func (w *world) ca(change ...func(*CAOptions)) *CA {
 	o := CAOptions{
 		Directory: w.proxy.Directory(), Roots: w.proxy.Pool(), Contact: "ops@example.com", Accounts: w.book, Sealer: w.sealer,
 		Logger:       slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		PollInterval: 20 * time.Millisecond, PollTimeout: 15 * time.Second, WithdrawTimeout: 10 * time.Second,
+		PollInterval: 20 * time.Millisecond, PollTimeout: time.Minute, WithdrawTimeout: time.Minute,
 	}
 	for _, f := range change {
 		f(&o)
@@ -327,7 +327,7 @@ func (w *world) ca(change ...func(*CAOptions)) *CA {
 // dns is a solver for the world's zone.
 func (w *world) dns(change ...func(*DNSOptions)) []Solver {
 	w.t.Helper()
-	o := DNSOptions{DNS: w.zone, Zones: w.zone, Journal: w.book, Renewer: "lab", Purpose: "test", Interval: 10 * time.Millisecond, Timeout: 10 * time.Second}
+	o := DNSOptions{DNS: w.zone, Zones: w.zone, Journal: w.book, Renewer: "lab", Purpose: "test", Interval: 10 * time.Millisecond, Timeout: time.Minute}
 	for _, f := range change {
 		f(&o)
 	}
@@ -423,7 +423,7 @@ func (w *world) verify(got Issued, name string) {
 
 func deadline(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -97,6 +98,11 @@ func Start(o Options) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the authority: %w", err)
 	}
+	if o.AuthzReuse == 0 {
+		if err := neverReuse(&web); err != nil {
+			return nil, fmt.Errorf("start the authority: %w", err)
+		}
+	}
 	if err := a.serve(web.Handler()); err != nil {
 		return nil, fmt.Errorf("start the authority: %w", err)
 	}
@@ -115,6 +121,18 @@ func pebbleProfiles(in map[string]time.Duration) (map[string]ca.Profile, error) 
 		out[name] = ca.Profile{Description: name + " of the lab", ValidityPeriod: uint64(life / time.Second)}
 	}
 	return out, nil
+}
+
+// neverReuse makes no reuse of authorizations mean none. At 0, Pebble compares a number from 0 to 99 in such a way that
+// it uses one order in a hundred for reuse, and tests that rest on a fresh challenge would fail as often. It takes no
+// negative setting, so the field is set.
+func neverReuse(web *wfe.WebFrontEndImpl) error {
+	f := reflect.ValueOf(web).Elem().FieldByName("authzReusePercent")
+	if f.Kind() != reflect.Int {
+		return errors.New("this version of Pebble keeps its reuse of authorizations elsewhere")
+	}
+	reflect.NewAt(f.Type(), f.Addr().UnsafePointer()).Elem().SetInt(-1)
+	return nil
 }
 
 // portOr avoids port 0, which Pebble would take for a port to connect to; 1 refuses connections.

@@ -8,6 +8,5 @@
 // nonsense; a client that is given the proxy's directory sees only the proxy.
 //
 // What it does not do: Pebble has no rate limits of its own and looks at no CAA records (the proxy can pretend both),
-// forgets everything when it is stopped, and its validator keeps one idle goroutine that nobody can end. With the reuse
-// of authorizations set to 0 Pebble still uses a valid one again about once in a hundred orders.
+// forgets everything when it is stopped, and its validator keeps one idle goroutine that nobody can end.
 package authority

@@ -252,9 +252,16 @@ func Unavailable(retryAfter string) Action {
 	}
 }
 
-// BadNonce refuses the request's nonce and gives no other.
+// BadNonce refuses the request's nonce and gives no other. Requests that need none pass.
 func BadNonce() Action {
-	return Problem(http.StatusBadRequest, "badNonce", "JWS has an invalid anti-replay nonce", "")
+	refuse := Problem(http.StatusBadRequest, "badNonce", "JWS has an invalid anti-replay nonce", "")
+	return func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if r.Method != http.MethodPost {
+			pass.ServeHTTP(w, r)
+			return
+		}
+		refuse(w, r, pass)
+	}
 }
 
 // Slow passes the request on after a while, or drops it when the client goes away first.
