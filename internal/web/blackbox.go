@@ -26,7 +26,9 @@ func (s *Server) look(ctx context.Context, target, module string) (assure.Served
 	case s.looks <- struct{}{}:
 		defer func() { <-s.looks }()
 	case <-ctx.Done():
-		return assure.Served{}, assure.Judgement{}, fmt.Errorf("wait for a free slot to look: %w", ctx.Err())
+	}
+	if err := ctx.Err(); err != nil { // also when a slot came free at that very moment: nothing could be seen any more
+		return assure.Served{}, assure.Judgement{}, fmt.Errorf("wait for a free slot to look: %w", err)
 	}
 	return s.opts.Probe(ctx, target, module)
 }
@@ -46,6 +48,11 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	began := time.Now() // measures a duration on the wire, not a moment in any certificate's life
 	served, j, err := s.look(ctx, t.String(), module)
 	took := time.Since(began)
+	if ctx.Err() != nil && err != nil {
+		// Not a probe that failed: nobody looked, and a scrape must not say that the target is down.
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

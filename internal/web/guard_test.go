@@ -1,13 +1,18 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/notafter/notafter/internal/assure"
 )
 
 // A client that announces a body and never sends all of it must not keep its connection: a few hundred of them would
@@ -107,5 +112,45 @@ func TestANetworkIsOneParty(t *testing.T) {
 	}
 	if wait == 0 {
 		t.Error("thirty-one sign-ins of one network are let through")
+	}
+}
+
+// When every slot is taken by targets that are silent, whoever waits for one is told that nobody looked. A probe that
+// failed would be a page about a target that is well.
+func TestAScrapeThatNobodyLookedForIsNoFailedProbe(t *testing.T) {
+	var looked, not atomic.Int32
+	release := make(chan struct{})
+	s := newServer(t, newWorld(), func(o *Options) {
+		o.Probe = func(_ context.Context, target, module string) (assure.Served, assure.Judgement, error) {
+			looked.Add(1)
+			<-release
+			return probeStandIn(target, module)
+		}
+	})
+	s.looks = make(chan struct{}, 2)
+	var wg sync.WaitGroup
+	for range 12 {
+		wg.Go(func() {
+			r := fetch(s, "GET", "/probe?target=unreachable.example", "", map[string]string{"X-Prometheus-Scrape-Timeout-Seconds": "0.6"})
+			switch {
+			case r.Code == http.StatusServiceUnavailable:
+				if not.Add(1) == 10 {
+					close(release)
+				}
+			case r.Code != http.StatusOK:
+				t.Errorf("it gives %d", r.Code)
+			}
+		})
+	}
+	wg.Wait()
+	if looked.Load() != 2 {
+		t.Errorf("%d looks through two slots", looked.Load())
+	}
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 { // a slot is free and the time is up: chance must not decide
+		if _, _, err := s.look(late, "good.example", ""); err == nil {
+			t.Fatal("it looks when the time is up")
+		}
 	}
 }

@@ -26,6 +26,8 @@ type Options struct {
 	Reader   Reader
 	Changer  Changer  // nil: nothing can be acknowledged here
 	Accounts Accounts // needed with Auth
+	Renewals Renewals // nil: nothing is renewed here
+	Renewer  Renewer  // nil: nothing can be renewed or rehearsed from here; needs Renewals
 	Logger   *slog.Logger
 	// Registerer takes the collectors of this room, Gatherer is what /metrics shows. A [prometheus.Registry] is both.
 	// With a nil Gatherer there is no /metrics.
@@ -70,8 +72,9 @@ type Server struct {
 	handler http.Handler
 }
 
-// maxLooks is how many looks for requests run at the same time, so that the server is no scanner for hire.
-const maxLooks = 8
+// maxLooks is how many looks for requests run at the same time, so that the server is no scanner for hire. A target that
+// is silent holds its slot until the time is up; with few slots, a handful of those would starve every other scrape.
+const maxLooks = 64
 
 // New checks the options and builds the server. It makes no connections.
 func New(o Options) (*Server, error) {
@@ -143,6 +146,10 @@ func (s *Server) routes() (http.Handler, error) {
 	page("GET /api", s.apiPage)
 	if s.opts.Changer != nil {
 		page("POST /incidents/{id}/acknowledge", s.acknowledge)
+	}
+	if s.opts.Renewals != nil && s.opts.Renewer != nil {
+		page("POST /certificates/{name}/renew", s.renewNow)
+		page("POST /certificates/{name}/rehearse", s.rehearseNow)
 	}
 	if s.opts.Probe != nil {
 		page("GET /look", s.lookForm)
