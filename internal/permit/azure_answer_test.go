@@ -8,6 +8,27 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
+func TestAzureDecisionsNameWhatTheyRestOn(t *testing.T) {
+	t.Parallel()
+	list, err := parseAzureCheck([]byte(`[
+		{"actionId":"Microsoft.Network/dnsZones/TXT/read","accessDecision":"Allowed","roleAssignment":{"id":"/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/a"}},
+		{"actionId":"MICROSOFT.NETWORK/DNSZONES/TXT/WRITE","accessDecision":"Allowed","roleAssignment":{"id":"0123456789abcdef0123456789abcdef","scope":"/subscriptions/s"},"denyAssignment":null},
+		{"actionId":"Microsoft.Network/dnsZones/TXT/delete","accessDecision":"NotAllowed","roleAssignment":null,"denyAssignment":{"id":"d-e","scope":"/subscriptions/s/"}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = "/subscriptions/s/providers/Microsoft.Authorization/"
+	if list[0].Grants[0] != at+"roleAssignments/a" || list[1].Grants[0] != at+"roleAssignments/01234567-89ab-cdef-0123-456789abcdef" ||
+		list[2].Answer != assure.Forbidden || list[2].Blockers[0] != at+"denyAssignments/d-e" || list[2].plainNo {
+		t.Errorf("decisions %+v", list)
+	}
+	for _, bad := range []string{`[]`, `{}`, `""`, `[{"actionId":"Microsoft.Network/dnsZones/TXT/read","accessDecision":"Perhaps"}]`, ``} {
+		if list, err := parseAzureCheck([]byte(bad)); err == nil {
+			t.Errorf("%s: %+v", bad, list)
+		}
+	}
+}
+
 // FuzzAzureAnswers: whatever answers in Azure's place, nothing breaks and nothing harmful gets through.
 func FuzzAzureAnswers(f *testing.F) {
 	for _, s := range []string{

@@ -43,6 +43,11 @@ func (s *azureSession) ask(ctx context.Context, scope string) []assure.Access {
 		switch {
 		case unchecked == nil && !verdicts[i].plainNo:
 			v = verdicts[i].AzureVerdict
+			if v.Answer == assure.Allowed && len(v.Grants) == 0 { // by what, it did not say
+				if read(); rights != nil {
+					v.Grants = EvaluateAzure(*rights, action, scope).Grants
+				}
+			}
 		case unchecked != nil && !unchecked.fallBack:
 			t = unchecked.trouble
 		default:
@@ -144,12 +149,13 @@ func (s *azureSession) checkAccess(ctx context.Context, scope string) ([]azureCh
 		Subject struct {
 			Attributes struct {
 				ObjectID string `json:"ObjectId"`
+				Expand   bool   `json:"xms-pasrp-retrievegroupmemberships"` // count the identity's groups
 			} `json:"Attributes"`
 		} `json:"Subject"`
 		Actions  []entity `json:"Actions"`
 		Resource entity   `json:"Resource"`
 	}
-	body.Subject.Attributes.ObjectID = s.object
+	body.Subject.Attributes.ObjectID, body.Subject.Attributes.Expand = s.object, true
 	body.Resource.ID = scope
 	for _, a := range azureActions {
 		body.Actions = append(body.Actions, entity{a, to.Ptr(false)})
@@ -170,17 +176,31 @@ func (s *azureSession) checkAccess(ctx context.Context, scope string) ([]azureCh
 	return list, nil
 }
 
+// azureNamed is what a decision rests on. Its id is a resource id, or a GUID alone, with hyphens or without.
+type azureNamed struct {
+	ID    string `json:"id"`
+	Scope string `json:"scope"`
+}
+
+// resource is the resource id; empty when nothing is named.
+func (n azureNamed) resource(kind string) string {
+	id := azureText(n.ID)
+	if id == "" || strings.Contains(id, "/") || n.Scope == "" {
+		return id
+	}
+	if len(id) == 32 && !strings.Contains(id, "-") {
+		id = id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
+	}
+	return azureText(strings.TrimRight(n.Scope, "/") + "/providers/Microsoft.Authorization/" + kind + "/" + id)
+}
+
 // parseAzureCheck reads the decisions, which must be about every action.
 func parseAzureCheck(answer []byte) ([]azureChecked, error) {
 	var decisions []struct {
-		ActionID       string `json:"actionId"`
-		AccessDecision string `json:"accessDecision"`
-		RoleAssignment struct {
-			ID string `json:"id"`
-		} `json:"roleAssignment"`
-		DenyAssignment struct {
-			ID string `json:"id"`
-		} `json:"denyAssignment"`
+		ActionID       string     `json:"actionId"`
+		AccessDecision string     `json:"accessDecision"`
+		RoleAssignment azureNamed `json:"roleAssignment"`
+		DenyAssignment azureNamed `json:"denyAssignment"`
 	}
 	if err := json.Unmarshal(answer, &decisions); err != nil {
 		return nil, fmt.Errorf("%w: decisions of checkAccess: %w", errAzureNonsense, err)
@@ -192,7 +212,7 @@ func parseAzureCheck(answer []byte) ([]azureChecked, error) {
 			continue
 		}
 		c := &list[i]
-		grant, deny := azureText(d.RoleAssignment.ID), azureText(d.DenyAssignment.ID)
+		grant, deny := d.RoleAssignment.resource("roleAssignments"), d.DenyAssignment.resource("denyAssignments")
 		switch decision := strings.ToLower(d.AccessDecision); {
 		case deny != "" && decision != "allowed":
 			c.Answer, c.Blockers, c.Detail = assure.Forbidden, []string{deny}, "checkAccess: denied by "+deny

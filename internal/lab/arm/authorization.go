@@ -398,7 +398,9 @@ func (s *Server) checkAccess(scope string) func(http.ResponseWriter, *http.Reque
 		var body struct {
 			Subject struct {
 				Attributes struct {
-					ObjectID string `json:"ObjectId"`
+					ObjectID string   `json:"ObjectId"`
+					Groups   []string `json:"Groups"`
+					Expand   bool     `json:"xms-pasrp-retrievegroupmemberships"`
 				} `json:"Attributes"`
 			} `json:"Subject"`
 			Actions []struct {
@@ -425,12 +427,16 @@ func (s *Server) checkAccess(scope string) func(http.ResponseWriter, *http.Reque
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p := s.now()
-		if s.opts.GrouplessCheckAccess {
-			p.groups = nil
+		subject := body.Subject.Attributes
+		if s.opts.GrouplessCheckAccess || !subject.Expand {
+			p.groups = map[string][]string{}
+			for _, g := range subject.Groups {
+				p.groups[strings.ToLower(g)] = []string{strings.ToLower(subject.ObjectID)}
+			}
 		}
 		list := []any{}
 		for _, a := range body.Actions {
-			d := p.decide(body.Subject.Attributes.ObjectID, a.ID, where)
+			d := p.decide(subject.ObjectID, a.ID, where)
 			one := map[string]any{"actionId": a.ID, "isDataAction": a.IsDataAction, "accessDecision": "NotAllowed", "timeToLiveInMs": 300_000}
 			if a.IsDataAction {
 				d = decision{} // no role here has data actions

@@ -38,7 +38,8 @@ type Options struct {
 	// ForgetRecordGrants makes role assignments at a record set vanish when that set is deleted, as users report of Azure
 	// (terricain/certbot-dns-azure issue 20).
 	ForgetRecordGrants bool
-	// GrouplessCheckAccess makes checkAccess know of no groups. Whether Azure's does is not documented.
+	// GrouplessCheckAccess makes checkAccess know of no groups but those that a request names, also when it is asked to
+	// look for them (which is not documented).
 	GrouplessCheckAccess bool
 	// Requests is how many requests the log keeps; zero means 10,000.
 	Requests int

@@ -166,21 +166,21 @@ func (a *Azure) call(f func(*armdns.RecordSetsClient) error) error {
 	if err != nil {
 		return err
 	}
-	if err = f(c); !refusesToken(err) {
+	if err = f(c); !azureRefusesToken(err) {
 		return err
 	}
 	a.replace(c)
 	if c, err = a.current(); err != nil {
 		return err
 	}
-	if err = f(c); refusesToken(err) {
+	if err = f(c); azureRefusesToken(err) {
 		a.replace(c) // so that the next one, perhaps in an hour, does not begin with a token from now
 	}
 	return err
 }
 
-// errChanged says that somebody else changed the record set since it was read.
-var errChanged = errors.New("the record set was changed by somebody else")
+// errAzureChanged says that somebody else changed the record set since it was read.
+var errAzureChanged = errors.New("the record set was changed by somebody else")
 
 // Present makes value one of the TXT values at name.
 func (a *Azure) Present(ctx context.Context, name, value string) error {
@@ -204,7 +204,7 @@ func (a *Azure) change(ctx context.Context, name, value string, present bool) er
 	}
 	for try := range a.opts.Tries {
 		err = a.once(ctx, rel, value, present)
-		if !errors.Is(err, errChanged) {
+		if !errors.Is(err, errAzureChanged) {
 			return err
 		}
 		// Somebody got in between each time, so at least one change of all was made: with n writers n tries are enough.
@@ -221,7 +221,7 @@ func (a *Azure) change(ctx context.Context, name, value string, present bool) er
 	}
 }
 
-// once reads, merges and writes. The error is a [*assure.Trouble] or errChanged.
+// once reads, merges and writes. The error is a [*assure.Trouble] or errAzureChanged.
 func (a *Azure) once(ctx context.Context, rel, value string, present bool) error {
 	set, err := a.read(ctx, rel)
 	if err != nil {
@@ -250,11 +250,11 @@ func (a *Azure) once(ctx context.Context, rel, value string, present bool) error
 	switch {
 	case err == nil:
 		return nil
-	case conflicts(err):
-		return errChanged
-	case action == azureDelete && forbids(err):
+	case azureConflicts(err):
+		return errAzureChanged
+	case action == azureDelete && azureForbids(err):
 		return a.empty(ctx, rel, set, a.trouble(err, action, rel))
-	case unsure(err):
+	case azureUnsure(err):
 		return a.settle(ctx, rel, value, present, a.trouble(err, action, rel))
 	}
 	return a.trouble(err, action, rel)
@@ -263,8 +263,8 @@ func (a *Azure) once(ctx context.Context, rel, value string, present bool) error
 // empty takes the last value away from a set that must not be deleted.
 func (a *Azure) empty(ctx context.Context, rel string, set azureSet, why *assure.Trouble) error {
 	set.records = []*armdns.TxtRecord{}
-	if err := a.write(ctx, rel, set); conflicts(err) {
-		return errChanged
+	if err := a.write(ctx, rel, set); azureConflicts(err) {
+		return errAzureChanged
 	} else if err == nil {
 		why.Happened = true
 		why.Detail = "the value was taken away, but its record set stays, empty: " + why.Detail
@@ -345,14 +345,14 @@ func azureTXT(value string) *armdns.TxtRecord {
 func (a *Azure) read(ctx context.Context, rel string) (set azureSet, err error) {
 	err = a.call(func(c *armdns.RecordSetsClient) error {
 		got, err := c.Get(ctx, a.opts.ResourceGroup, a.opts.Zone, rel, armdns.RecordTypeTXT, nil)
-		if noSuchSet(err) {
+		if azureNoSuchSet(err) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		if got.Etag == nil || *got.Etag == "" || got.Properties == nil {
-			return errNonsense
+			return errAzureNonsense
 		}
 		set = azureSet{etag: *got.Etag, metadata: got.Properties.Metadata, records: got.Properties.TxtRecords}
 		if got.Properties.TTL != nil {

@@ -19,11 +19,11 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
-// errNonsense is an answer that no Azure gives.
-var errNonsense = errors.New("the answer is not a record set of Azure DNS")
+// errAzureNonsense is an answer that no Azure gives.
+var errAzureNonsense = errors.New("the answer is not a record set of Azure DNS")
 
-// response finds Azure's answer in an error; nil when there was none.
-func response(err error) *azcore.ResponseError {
+// azureResponse finds Azure's answer in an error; nil when there was none.
+func azureResponse(err error) *azcore.ResponseError {
 	var r *azcore.ResponseError
 	if errors.As(err, &r) {
 		return r
@@ -31,27 +31,27 @@ func response(err error) *azcore.ResponseError {
 	return nil
 }
 
-// refusesToken reports whether a new token may help.
-func refusesToken(err error) bool {
-	r := response(err)
+// azureRefusesToken reports whether a new token may help.
+func azureRefusesToken(err error) bool {
+	r := azureResponse(err)
 	return r != nil && (r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden && r.ErrorCode == "AuthorizationFailed")
 }
 
-// conflicts reports whether the record set was not what we had read, or is being changed right now.
-func conflicts(err error) bool {
-	r := response(err)
+// azureConflicts reports whether the record set was not what we had read, or is being changed right now.
+func azureConflicts(err error) bool {
+	r := azureResponse(err)
 	return r != nil && (r.StatusCode == http.StatusPreconditionFailed || r.StatusCode == http.StatusConflict && r.ErrorCode != "ScopeLocked")
 }
 
-// forbids reports whether a right is missing or a lock stands against it.
-func forbids(err error) bool {
-	r := response(err)
+// azureForbids reports whether a right is missing or a lock stands against it.
+func azureForbids(err error) bool {
+	r := azureResponse(err)
 	return r != nil && (r.StatusCode == http.StatusForbidden || r.ErrorCode == "ScopeLocked")
 }
 
-// noSuchSet tells a record set that is not there from a zone that is not.
-func noSuchSet(err error) bool {
-	r := response(err)
+// azureNoSuchSet tells a record set that is not there from a zone that is not.
+func azureNoSuchSet(err error) bool {
+	r := azureResponse(err)
 	if r == nil || r.StatusCode != http.StatusNotFound {
 		return false
 	}
@@ -62,13 +62,13 @@ func noSuchSet(err error) bool {
 	return true
 }
 
-// unsure reports whether a change may have been made although there is no answer that says so.
-func unsure(err error) bool {
+// azureUnsure reports whether a change may have been made although there is no answer that says so.
+func azureUnsure(err error) bool {
 	var login *azidentity.AuthenticationFailedError
 	if errors.As(err, &login) {
 		return false // it never left
 	}
-	r := response(err)
+	r := azureResponse(err)
 	return r == nil || r.StatusCode >= 500 || r.StatusCode == http.StatusRequestTimeout
 }
 
@@ -79,12 +79,12 @@ func (a *Azure) trouble(err error, action, rel string) *assure.Trouble {
 		Identity: a.Who(), Action: action, Scope: a.scope(rel),
 	}
 	var login *azidentity.AuthenticationFailedError
-	switch r := response(err); {
+	switch r := azureResponse(err); {
 	case errors.As(err, &login):
 		a.loginTrouble(t, login)
 	case r != nil:
 		answerTrouble(t, r)
-	case errors.Is(err, errNonsense) || strings.Contains(err.Error(), "unmarshalling"):
+	case errors.Is(err, errAzureNonsense) || strings.Contains(err.Error(), "unmarshalling"):
 		t.Class = assure.TroubleBroken
 		t.Detail = "the answer is not Azure's: " + azureText(err.Error())
 		t.Remedy = "Look for a proxy between here and Azure that answers in its place"
@@ -101,9 +101,9 @@ func (a *Azure) trouble(err error, action, rel string) *assure.Trouble {
 	return t
 }
 
-// passing are errors of the token service that pass by themselves (learn.microsoft.com, "Microsoft Entra authentication
+// azurePassing are errors of the token service that pass by themselves (learn.microsoft.com, "Microsoft Entra authentication
 // and authorization error codes"): 90033 and 90014 service trouble, 50196 a loop that slowing down ends.
-var passing = regexp.MustCompile(`AADSTS(90033|90014|50196)\b`)
+var azurePassing = regexp.MustCompile(`AADSTS(90033|90014|50196)\b`)
 
 // loginTrouble says why there is no token.
 func (a *Azure) loginTrouble(t *assure.Trouble, e *azidentity.AuthenticationFailedError) {
@@ -119,13 +119,13 @@ func (a *Azure) loginTrouble(t *assure.Trouble, e *azidentity.AuthenticationFail
 		}
 		return
 	}
-	said := said(e.RawResponse)
+	said := azureSaid(e.RawResponse)
 	switch status := e.RawResponse.StatusCode; {
 	case status == http.StatusTooManyRequests:
 		t.Class, t.RetryAfter = assure.TroubleThrottled, azureRetryAfter(e.RawResponse)
 		t.Detail = "the token service has had too many requests"
 		return
-	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusNotFound || status == http.StatusGone || passing.MatchString(said.message):
+	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusNotFound || status == http.StatusGone || azurePassing.MatchString(said.message):
 		// The metadata service says 404 and 410 while it starts or is updated.
 		t.Detail = fmt.Sprintf("no token from Azure (HTTP %d): %s", status, said.message)
 		return
@@ -146,7 +146,7 @@ func (a *Azure) loginTrouble(t *assure.Trouble, e *azidentity.AuthenticationFail
 
 // answerTrouble says what an answer of Resource Manager means.
 func answerTrouble(t *assure.Trouble, r *azcore.ResponseError) {
-	said := said(r.RawResponse)
+	said := azureSaid(r.RawResponse)
 	t.Detail = said.message
 	if t.Detail == "" {
 		t.Detail = fmt.Sprintf("Azure answered with HTTP %d %s", r.StatusCode, azureText(r.ErrorCode))
@@ -163,11 +163,11 @@ func answerTrouble(t *assure.Trouble, r *azcore.ResponseError) {
 		t.Remedy = "Exempt the DNS zone from the Azure policy that the message names"
 	case r.ErrorCode == "DenyAssignmentAuthorizationFailed":
 		t.Reason, t.Class = assure.DNSWriteDenied, assure.TroubleForbidden
-		refusal(said.message).fill(t)
+		azureRefusal(said.message).fill(t)
 		t.Remedy = "Exclude the identity from the deny assignment that the message names"
 	case s == http.StatusForbidden:
 		t.Reason, t.Class = assure.DNSWriteDenied, assure.TroubleDenied
-		refusal(said.message).fill(t)
+		azureRefusal(said.message).fill(t)
 		t.Remedy = "Assign the role DNS Zone Contributor, or one with " + t.Action + ", to " + t.Identity + " at the zone"
 	case s == http.StatusNotFound:
 		t.Class = assure.TroubleMissing
@@ -185,25 +185,25 @@ func answerTrouble(t *assure.Trouble, r *azcore.ResponseError) {
 	}
 }
 
-// saying is what an error's body says.
-type saying struct{ code, message string }
+// azureSaying is what an error's body says.
+type azureSaying struct{ code, message string }
 
-// said reads an error's body in the form of Resource Manager, of its older providers, or of OAuth.
-func said(r *http.Response) saying {
+// azureSaid reads an error's body in the form of Resource Manager, of its older providers, or of OAuth.
+func azureSaid(r *http.Response) azureSaying {
 	if r == nil {
-		return saying{}
+		return azureSaying{}
 	}
 	body, err := runtime.Payload(r)
 	if err != nil {
-		return saying{}
+		return azureSaying{}
 	}
-	return parseSaying(body)
+	return parseAzureSaying(body)
 }
 
 // aadstsTail begins what follows the message in an error description and means nothing to a person.
 var aadstsTail = regexp.MustCompile(`\s*(Trace ID|Correlation ID|Timestamp):`)
 
-func parseSaying(body []byte) saying {
+func parseAzureSaying(body []byte) azureSaying {
 	var e struct {
 		Error       json.RawMessage `json:"error"`
 		Description string          `json:"error_description"`
@@ -211,9 +211,9 @@ func parseSaying(body []byte) saying {
 		Message     string          `json:"message"`
 	}
 	if json.Unmarshal(body, &e) != nil {
-		return saying{}
+		return azureSaying{}
 	}
-	s := saying{azureText(e.Code), e.Message}
+	s := azureSaying{azureText(e.Code), e.Message}
 	var inner struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
@@ -221,22 +221,22 @@ func parseSaying(body []byte) saying {
 	var code string
 	switch {
 	case json.Unmarshal(e.Error, &code) == nil && code != "":
-		s = saying{azureText(code), e.Description}
+		s = azureSaying{azureText(code), e.Description}
 		if at := aadstsTail.FindStringIndex(s.message); at != nil {
 			s.message = s.message[:at[0]]
 		}
 	case json.Unmarshal(e.Error, &inner) == nil && inner.Code != "":
-		s = saying{azureText(inner.Code), inner.Message}
+		s = azureSaying{azureText(inner.Code), inner.Message}
 	}
 	s.message = strings.TrimRight(azureText(s.message), ". ")
 	return s
 }
 
-// refused is what a 403 names.
-type refused struct{ identity, action, scope string }
+// azureRefused is what a 403 names.
+type azureRefused struct{ identity, action, scope string }
 
 // fill puts what the answer names in the place of what we supposed.
-func (r refused) fill(t *assure.Trouble) {
+func (r azureRefused) fill(t *assure.Trouble) {
 	if r.identity != "" {
 		t.Identity = r.identity
 	}
@@ -256,15 +256,15 @@ var (
 	lockedScopes    = regexp.MustCompile(`scope\(s\) are locked: '(.+?)'\. `)
 )
 
-// refusal reads who was refused what, and where.
-func refusal(message string) refused {
+// azureRefusal reads who was refused what, and where.
+func azureRefusal(message string) azureRefused {
 	first := func(re *regexp.Regexp) string {
 		if m := re.FindStringSubmatch(message); m != nil {
 			return m[1]
 		}
 		return ""
 	}
-	return refused{first(refusedIdentity), first(refusedAction), first(refusedScope)}
+	return azureRefused{first(refusedIdentity), first(refusedAction), first(refusedScope)}
 }
 
 // lockedAt reads which scopes are locked.

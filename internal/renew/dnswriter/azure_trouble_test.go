@@ -10,14 +10,14 @@ import (
 
 func TestAzureMessages(t *testing.T) {
 	t.Parallel()
-	s := parseSaying([]byte(`{"error":{"code":"AuthorizationFailed","message":"The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.Network/dnsZones/TXT/write' over scope '/subscriptions/s' or the scope is invalid. If access was recently granted, please refresh your credentials."}}`))
-	if r := refusal(s.message); s.code != "AuthorizationFailed" || r != (refused{"o", "Microsoft.Network/dnsZones/TXT/write", "/subscriptions/s"}) {
+	s := parseAzureSaying([]byte(`{"error":{"code":"AuthorizationFailed","message":"The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.Network/dnsZones/TXT/write' over scope '/subscriptions/s' or the scope is invalid. If access was recently granted, please refresh your credentials."}}`))
+	if r := azureRefusal(s.message); s.code != "AuthorizationFailed" || r != (azureRefused{"o", "Microsoft.Network/dnsZones/TXT/write", "/subscriptions/s"}) {
 		t.Errorf("%q %+v", s, r)
 	}
-	if s = parseSaying([]byte(`{"code":"NotFound","message":"gone."}`)); s != (saying{"NotFound", "gone"}) {
+	if s = parseAzureSaying([]byte(`{"code":"NotFound","message":"gone."}`)); s != (azureSaying{"NotFound", "gone"}) {
 		t.Errorf("%q", s)
 	}
-	if s = parseSaying([]byte(`{"error":"invalid_client","error_description":"AADSTS7000222: Expired. Trace ID: 1 Correlation ID: 2"}`)); s != (saying{"invalid_client", "AADSTS7000222: Expired"}) {
+	if s = parseAzureSaying([]byte(`{"error":"invalid_client","error_description":"AADSTS7000222: Expired. Trace ID: 1 Correlation ID: 2"}`)); s != (azureSaying{"invalid_client", "AADSTS7000222: Expired"}) {
 		t.Errorf("%q", s)
 	}
 	if at := lockedAt("The scope 'x' cannot perform write operation because following scope(s) are locked: '/a','/b'. Please remove the lock and try again", "?"); at != "/a, /b" {
@@ -55,8 +55,8 @@ func FuzzAzureSaying(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s := parseSaying(body)
-		r := refusal(s.message)
+		s := parseAzureSaying(body)
+		r := azureRefusal(s.message)
 		for _, text := range []string{s.code, s.message, r.identity, r.action, r.scope, lockedAt(s.message, "")} {
 			if len(text) > azureLongest+len("…") || !utf8.ValidString(text) || strings.ContainsAny(text, "\n\r\x00\x1b") {
 				t.Errorf("not harmless: %q", text)
