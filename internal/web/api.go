@@ -60,19 +60,28 @@ func (s *Server) guardAPI(next http.Handler) http.Handler {
 			problem(w, http.StatusForbidden, "This token may only read.")
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callerKey{}, who.name), lookTime+5*time.Second)
+		ctx := context.WithValue(r.Context(), callerKey{}, callerInfo{who.name, s.remote(r)})
+		ctx, cancel := context.WithTimeout(ctx, lookTime+5*time.Second)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// callerKey carries the name of who asks from the guard to the operation: between them stands the API library, which
+// callerKey carries who asks, and from where, from the guard to the operation: between them stands the API library, which
 // passes on nothing else.
-type callerKey struct{}
+type (
+	callerKey  struct{}
+	callerInfo struct{ name, remote string }
+)
 
 func caller(ctx context.Context) string {
-	name, _ := ctx.Value(callerKey{}).(string)
-	return name
+	c, _ := ctx.Value(callerKey{}).(callerInfo)
+	return c.name
+}
+
+func callerFrom(ctx context.Context) string {
+	c, _ := ctx.Value(callerKey{}).(callerInfo)
+	return c.remote
 }
 
 func (s *Server) api() (http.Handler, error) {
@@ -93,6 +102,7 @@ func (s *Server) api() (http.Handler, error) {
 	api := humago.New(mux, conf)
 	s.registerReads(api)
 	s.registerWrites(api)
+	s.registerRenewals(api)
 	mux.HandleFunc("GET /api/v1/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"openapi": "/api/v1/openapi.json", "operations": s.operations()})
@@ -131,6 +141,9 @@ func operations() []operation {
 		{"GET", "/api/v1/certificates", "List certificates by runway"},
 		{"GET", "/api/v1/certificates/{name}", "Show one certificate with its endpoints"},
 		{"GET", "/api/v1/certificates/{name}/history", "List what was served where and when"},
+		{"GET", "/api/v1/certificates/{name}/renewal", "Show where a certificate's renewal stands, with the last attempts"},
+		{"POST", "/api/v1/certificates/{name}/renew", "Renew a certificate"},
+		{"POST", "/api/v1/certificates/{name}/rehearse", "Rehearse a certificate's next renewal"},
 		{"GET", "/api/v1/incidents", "List incidents, open ones worst first"},
 		{"GET", "/api/v1/incidents/{id}", "Show one incident with notices and receipts"},
 		{"POST", "/api/v1/incidents/{id}/acknowledge", "Acknowledge an incident's present stage"},
@@ -144,7 +157,17 @@ func operations() []operation {
 // operations are those that this server has.
 func (s *Server) operations() []operation {
 	return slices.DeleteFunc(operations(), func(o operation) bool {
-		return s.opts.Probe == nil && strings.HasSuffix(o.Path, "/check") || s.opts.Changer == nil && strings.HasSuffix(o.Path, "/acknowledge")
+		switch o.Path[strings.LastIndexByte(o.Path, '/'):] {
+		case "/check":
+			return s.opts.Probe == nil
+		case "/acknowledge":
+			return s.opts.Changer == nil
+		case "/renewal":
+			return s.opts.Renewals == nil
+		case "/renew", "/rehearse":
+			return s.opts.Renewals == nil || s.opts.Renewer == nil
+		}
+		return false
 	})
 }
 

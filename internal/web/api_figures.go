@@ -124,21 +124,13 @@ func (s *Server) registerWrites(api huma.API) {
 			if _, err := s.opts.Reader.Incident(ctx, id, 1); err != nil {
 				return nil, s.apiError("acknowledge an incident", err)
 			}
-			who, given := caller(ctx), ""
-			if in.Body != nil && in.Body.Who != "" {
-				name, problem := givenName(in.Body.Who)
-				if problem != "" {
-					return nil, huma.Error422UnprocessableEntity(problem)
-				}
-				given = name
+			given := ""
+			if in.Body != nil {
+				given = in.Body.Who
 			}
-			switch {
-			case who == "" && given == "":
-				return nil, huma.Error422UnprocessableEntity("An acknowledgement needs the field who: nobody signs in here.")
-			case who == "":
-				who = given
-			case given != "":
-				who = given + " (" + who + ")"
+			who, err := signature(ctx, given)
+			if err != nil {
+				return nil, err
 			}
 			i, err := s.opts.Changer.Acknowledge(ctx, id, who, s.now().UTC())
 			if err != nil {

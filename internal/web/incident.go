@@ -114,7 +114,7 @@ func givenName(given string) (name, problem string) {
 	name = strings.TrimSpace(given)
 	switch {
 	case name == "":
-		return "", "An acknowledgement needs your name."
+		return "", "Your name is needed."
 	case len([]rune(name)) > maxName:
 		return "", fmt.Sprintf("The name is longer than %d characters.", maxName)
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):

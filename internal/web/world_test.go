@@ -35,12 +35,17 @@ type world struct {
 	tokens   map[string]assure.Token
 	log      []assure.Audit
 	changed  chan struct{}
+
+	attempts map[string][]assure.Attempt
+	renewals map[string]assure.RenewalState
+	wishes   []string // what was asked of the renewer
 }
 
 func emptyWorld() *world {
 	return &world{
 		claims: map[string][]assure.ClaimView{}, runs: map[string][]assure.Run{}, users: map[string]assure.User{},
 		sessions: map[string]assure.Session{}, tokens: map[string]assure.Token{}, changed: make(chan struct{}),
+		attempts: map[string][]assure.Attempt{}, renewals: map[string]assure.RenewalState{},
 	}
 }
 
@@ -116,7 +121,7 @@ func (w *world) judge(c assure.Claim, f assure.Fact, set assure.Setting, into *[
 
 func (w *world) add(s spec, set assure.Setting) []assure.Judgement {
 	var js []assure.Judgement
-	var claims []assure.ClaimView
+	claims := w.claims[s.name]
 	host := s.name
 	if !strings.Contains(host, ".") {
 		host += ".example.com"
@@ -153,11 +158,13 @@ func (w *world) add(s spec, set assure.Setting) []assure.Judgement {
 func summary(name, owner string, claims []assure.ClaimView) assure.Row {
 	r := assure.Row{Certificate: name, Owner: owner, Links: map[assure.Link]assure.Verdict{}, Severity: assure.Info, SeenAt: worldNow.Add(-20 * time.Second)}
 	for _, c := range claims {
-		r.Endpoints++
+		if c.Claim.Link == assure.Serving {
+			r.Endpoints++
+		}
 		if v, ok := r.Links[c.Claim.Link]; !ok || c.Verdict.Worse(v) {
 			r.Links[c.Claim.Link] = c.Verdict
 		}
-		if !c.ValidUntil.IsZero() && (r.ValidUntil.IsZero() || c.ValidUntil.Before(r.ValidUntil)) {
+		if c.Claim.Link == assure.Serving && !c.ValidUntil.IsZero() && (r.ValidUntil.IsZero() || c.ValidUntil.Before(r.ValidUntil)) {
 			r.ValidUntil, r.RenewBy = c.ValidUntil, c.RenewBy
 		}
 		for _, f := range c.Findings {
