@@ -33,7 +33,7 @@ func (c *Checker) look(ctx context.Context, at assure.RecordPlace, value string)
 			f = &fault{lame, "is lame: it answers without authority for " + bare(zone)}
 		}
 		if s.f = f; f == nil {
-			s.has = slices.Contains(texts(m, name), value)
+			s.has = slices.Contains(texts(m, name), escaped(value))
 			s.alias = aliasOf(m, name)
 		}
 		out[i] = s
@@ -48,6 +48,23 @@ func reachable[T any](all []T, f func(T) *fault) []T {
 		return all
 	}
 	return slices.DeleteFunc(all, off)
+}
+
+// escaped is a value in the form in which the library gives what it reads (RFC 1035 §5.1).
+func escaped(value string) string {
+	var b strings.Builder
+	for _, c := range []byte(value) {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, "\\%03d", c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // texts are the TXT values of a name in an answer; the strings of one record belong together (RFC 7208 §3.3).
@@ -163,7 +180,7 @@ func (c *Checker) publicly(ctx context.Context, at assure.RecordPlace, value str
 			if f.kind == servfail {
 				results[i].bogus = c.bogus(ctx, s, name, dns.TypeTXT, f)
 			}
-		case !slices.Contains(texts(m, lastOf(m, name)), value):
+		case !slices.Contains(texts(m, lastOf(m, name)), escaped(value)):
 			results[i] = result{says: s + " does not show it yet" + remembers(m), class: assure.TroubleLagging}
 		}
 	})
