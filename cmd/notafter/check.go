@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -188,11 +189,28 @@ func parseAt(s string, now time.Time) (time.Time, error) {
 		return now.Add(d.Std()), nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
-		if t, err := time.Parse(layout, in); err == nil {
+		if t, err := time.Parse(layout, in); err == nil && !t.IsZero() { // the zero time means that none was given
 			return t, nil
 		}
 	}
 	return time.Time{}, fmt.Errorf("--at %q is not a time: want RFC 3339 such as 2026-10-08T15:00:00Z, a date, or a duration from now such as +30d", clip(in, 60))
+}
+
+// maxRoots bounds a file of roots, in bytes. The largest stores in use are below one MiB.
+const maxRoots = 16 << 20
+
+// readAtMost reads a file, which may be a pipe or a device without end.
+func readAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("%s is larger than %d MiB", path, most>>20)
+	}
+	return b, err
 }
 
 // readRoots reads PEM files one after the other, so that several make one set of roots.
@@ -200,7 +218,7 @@ func readRoots(paths []string) ([]byte, error) {
 	var all []byte
 	var errs []error
 	for _, path := range paths {
-		b, err := os.ReadFile(path)
+		b, err := readAtMost(path, maxRoots)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read roots: %w", err))
 			continue

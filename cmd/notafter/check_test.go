@@ -373,6 +373,9 @@ func TestCheckAtAnotherTime(t *testing.T) {
 	if !strings.Contains(out, `"checked_at": "2026-12-17T12:00:00Z"`) || !strings.Contains(out, fmt.Sprintf(`"runway_seconds": %d`, 10*24*3600)) {
 		t.Errorf("the runway does not count from checked_at: %s", out)
 	}
+	if code, _, errs := runCheck(t, testWorld(), "--at", "0001-01-01", "good.example"); code != exitUsage {
+		t.Errorf("the beginning of time is taken for now: status %d: %s", code, errs)
+	}
 	if code, _, errs := runCheck(t, testWorld(), "--at", "tomorrow", "good.example"); code != exitUsage || !strings.Contains(errs, `--at "tomorrow" is not a time`) {
 		t.Errorf("status %d: %s", code, errs)
 	}
@@ -392,5 +395,15 @@ func TestHashPassword(t *testing.T) {
 		if code := p.run(t.Context(), []string{"hash-password"}); code != exitUsage {
 			t.Errorf("the password %q gives status %d", in, code)
 		}
+	}
+}
+
+// A device that never ends must not end the machine.
+func TestRootsAreBounded(t *testing.T) {
+	if _, err := os.Stat("/dev/zero"); err != nil {
+		t.Skip("there is no file without end here")
+	}
+	if _, err := readRoots([]string{"/dev/zero"}); err == nil || !strings.Contains(err.Error(), "is larger than 16 MiB") {
+		t.Errorf("roots from a file without end: %v", err)
 	}
 }
