@@ -69,7 +69,8 @@ type Ledger interface {
 	// Account returns the account, or ErrNotFound.
 	Account(ctx context.Context, id string) (assure.ACMEAccount, error)
 	// PutAccount inserts or replaces an account. Inserting one that exists with another key is ErrConflict unless its key
-	// is the stored NextKey.
+	// is the stored NextKey; so is beginning a rollover to another NextKey while one is stored, because the CA may have
+	// taken that one already. Keys are compared as they are sealed.
 	PutAccount(ctx context.Context, a assure.ACMEAccount) error
 
 	// Renewals returns the states of the given certificates that are known, in no order.

@@ -130,6 +130,7 @@ func outbox(t *testing.T, w world) {
 		t.Fatalf("taken %t: %+v", took, d)
 	}
 	same(t, "samples", []any{d.Certificates, d.Endpoints}, []any{[]string{"shop"}, []string{shop.Subject}})
+	same(t, "at stake, not known from when", d.Stakes, []assure.Stake{{Certificate: "shop"}})
 	if _, took := take("b", now.Add(29*time.Second)); took {
 		t.Fatal("taken while somebody else holds it")
 	}
@@ -171,6 +172,47 @@ func outbox(t *testing.T, w world) {
 		ok(t, tx.Commit(w.ctx))
 		return w.count(t, "delivery")
 	}(), 2)
+}
+
+// stakes: a page names the certificates by the moment from which their clients are refused, each once.
+func stakes(t *testing.T, w world) {
+	i := assure.Incident{ID: "i1", Cause: "role", State: assure.Open, Stage: assure.StagePage, Link: assure.Permission, OpenedAt: epoch}
+	n := assure.Notice{ID: "n1", Incident: "i1", Kind: assure.NoticeTrigger, Stage: assure.StagePage, Channels: []string{"pager"}, DedupKey: "i1/page", At: epoch}
+	touch := func(certificate, subject string, stage assure.Stage, hurts time.Time) assure.Touch {
+		return assure.Touch{
+			Incident: "i1", Claim: assure.NewClaimID(assure.Permission, certificate, subject), Certificate: certificate, Subject: subject,
+			Finding: assure.Finding{Stage: stage, HurtsAt: hurts},
+		}
+	}
+	day := func(n int) time.Time { return epoch.AddDate(0, 0, n) }
+	changes := assure.Changes{Incidents: []assure.Incident{i}, Notices: []assure.Notice{n}, Touches: []assure.Touch{
+		touch("late", "canary", assure.StagePage, day(60)),
+		touch("soon", "canary", assure.StageTicket, day(9)),
+		touch("soon", "permission", assure.StageTicket, day(3)),
+		touch("soon", "static", assure.StageTicket, time.Time{}),
+		touch("unknown", "canary", assure.StageOutage, time.Time{}),
+		touch("mended", "canary", assure.StagePage, day(1)),
+		touch("", "patrol", assure.StagePage, day(1)),
+	}}
+	changes.Cleared = []assure.Touch{changes.Touches[5]}
+	want := []assure.Stake{{Certificate: "soon", HurtsAt: day(3)}, {Certificate: "late", HurtsAt: day(60)}}
+	for k := range 7 {
+		name := fmt.Sprint("more", k)
+		changes.Touches = append(changes.Touches, touch(name, "canary", assure.StagePage, day(70+k)))
+		want = append(want, assure.Stake{Certificate: name, HurtsAt: day(70 + k)})
+	}
+	write := func(c assure.Changes) {
+		tx := must(w.Begin(w.ctx))(t)
+		ok(t, tx.Apply(w.ctx, nil, c))
+		ok(t, tx.Commit(w.ctx))
+	}
+	write(changes)
+	d := w.deliver(t, w.pending(t)[0])
+	same(t, "at stake", d.Stakes, append(want[:9:9], assure.Stake{Certificate: "unknown"}))
+	same(t, "the worst first, as before", d.Certificates[:2], []string{"unknown", "late"})
+	write(assure.Changes{Touches: []assure.Touch{touch("more8", "canary", assure.StageTicket, day(90))}})
+	want = append(want, assure.Stake{Certificate: "more8", HurtsAt: day(90)})
+	same(t, "of more than ten, told again", must(w.Firing(w.ctx, "pager"))(t)[0].Stakes, want)
 }
 
 func ordered(t *testing.T, w world) {

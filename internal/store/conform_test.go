@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ func conform(t *testing.T, open func(t *testing.T, c *clock) *DB) {
 		"an incident goes from opening to resolving":                 incident,
 		"claims that go leave orphans, and come back without":        orphans,
 		"a delivery is leased, retried, and made once":               outbox,
+		"a page names what is at stake, the soonest first":           stakes,
 		"deliveries of an incident keep their order":                 ordered,
 		"the overview sorts, filters, searches and counts":           overview,
 		"acknowledging is idempotent and audited":                    acknowledges,
@@ -44,6 +46,15 @@ func conform(t *testing.T, open func(t *testing.T, c *clock) *DB) {
 		"hostile text is stored":                                     hostileText,
 		"a rolled back transaction leaves no trace":                  rollsBack,
 		"a commit whose answer was lost can be done again":           lostCommit,
+		"an account keeps its key, and rolls it over":                acmeAccounts,
+		"a renewal is leased to one owner until it runs out":         renewalLeases,
+		"the state of a renewal is written by who holds it":          renewalStates,
+		"a wish for a renewal is kept until it was seen":             wishes,
+		"an issued certificate is kept once, the newest is found":    issuedCerts,
+		"attempts are kept with their steps, the newest of a kind":   attempts,
+		"what was written into a zone is withdrawn by one":           journal,
+		"hostile text about renewals is stored":                      hostileRenewal,
+		"renewing can be done again when an answer was lost":         lostRenewal,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
@@ -246,6 +257,15 @@ func factsRoundTrip(t *testing.T, w world) {
 		assure.Heard{URL: "https://hc.example.net", OK: true},
 		assure.Delivered{Channel: "pager", Class: assure.Denied, Detail: "401"},
 		assure.Blind{Detail: "dark"},
+		assure.Rehearsed{
+			Rung: assure.RehearsePermission, Renewer: "#0", Due: epoch.Add(time.Hour),
+			Steps:  []assure.Step{{Name: assure.StepAsk, Target: "#1", Outcome: assure.Failed, At: epoch, Took: time.Second, Trouble: &assure.Trouble{Reason: "dns_write_denied", Class: assure.TroubleDenied, Detail: "no"}}},
+			Access: []assure.Access{{Answer: assure.Forbidden, Identity: "app", Action: "write", Scope: strings.Repeat("/zone", 400), Blockers: []string{"lock"}}},
+		},
+		assure.Renewing{
+			Renewer: "letsencrypt", State: assure.RenewalState{Certificate: "shop", Due: epoch, Why: "the CA's window", Left: -1},
+			Newest: &rootCert, Installed: epoch, Missing: []string{"www.shop.example.com"},
+		},
 	} {
 		w.c.advance(time.Minute)
 		w.sees(t, shop, f)

@@ -145,6 +145,7 @@ func sound(t testing.TB, db *DB) {
 		"causes with two open incidents":                   `SELECT count(*) FROM (SELECT cause FROM incident WHERE state <> 'resolved' GROUP BY cause HAVING count(*) > 1) AS c`,
 		"notices without a delivery":                       `SELECT count(*) FROM notice n WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.notice = n.id)`,
 		"sent deliveries without a receipt":                `SELECT count(*) FROM delivery d WHERE state = 'sent' AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.delivery = d.id AND r.class = 'accepted')`,
+		"kinds of attempts that keep too many":             `SELECT count(*) FROM (SELECT certificate FROM attempt GROUP BY certificate, kind HAVING count(*) > 20) AS a`,
 		"declared certificates without a summary":          `SELECT count(*) FROM claim c WHERE gone = 0 AND certificate <> '' AND NOT EXISTS (SELECT 1 FROM certificate s WHERE s.name = c.certificate)`,
 		"summaries that are not the worst of their claims": `SELECT count(*) FROM certificate s WHERE verdict <> (SELECT max(CASE verdict WHEN 0 THEN 2 ELSE verdict END) FROM claim c WHERE c.certificate = s.name AND c.gone = 0)`,
 	} {

@@ -34,8 +34,15 @@
 // a delivery or a shard now; losing every one of them loses nothing, because [DB.Sweep] makes them again. A delivery is
 // made at least once: a process killed between the channel's answer and [DB.Record] sends again, with the same key.
 //
+// # Renewing
+//
+// A renewal is leased like a shard, by certificate, so that one process at a time renews it. Whoever wants a renewal now
+// leaves a wish, which needs no lease and is kept until who holds the lease has seen it. A TXT value is a row before it
+// is a request to anybody's zone; a row whose time has come is withdrawn by whoever takes it first.
+//
 // # What is trusted to whom
 //
-// The database holds no private keys and no secrets of channels. It holds password hashes and hashes of tokens. Who can
-// write to it can silence notafter; protect the state directory accordingly (it is made with mode 0700).
+// The database holds no private key in clear and no secrets of channels. The keys of accounts and of issued certificates
+// come in sealed and go out sealed; what opens them is not in here. It holds password hashes and hashes of tokens. Who
+// can write to it can silence notafter; protect the state directory accordingly (it is made with mode 0700).
 package store

@@ -15,6 +15,8 @@ func FuzzFact(f *testing.F) {
 		good(shop), bad(),
 		assure.Served{},
 		assure.Blind{Detail: "x"},
+		assure.Rehearsed{Rung: assure.RehearseCanary, Renewer: "#0", Steps: []assure.Step{{Name: assure.StepPresent, Outcome: assure.Done}}},
+		assure.Renewing{Renewer: "letsencrypt", Newest: &intermediate, Missing: []string{"#1"}},
 		assure.Served{Certs: []assure.Cert{{Fingerprint: "#0"}, {Fingerprint: "#0"}}, Chains: []assure.Chain{{Certs: []string{"#0", "##", "#1", ""}}}},
 	} {
 		b, err := json.Marshal(fact)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivermigrate"
 )
 
@@ -25,8 +26,12 @@ func (e *NewerError) Error() string {
 	return fmt.Sprintf("the database is of version %d and this notafter knows versions up to %d: it was written by a newer one. Run that one, or restore a backup made before the upgrade", e.Database, e.Known)
 }
 
-// migrate brings the tables up to date: ours, then the queue's. Each numbered step is one transaction.
-func (db *DB) migrate(ctx context.Context) (err error) {
+// newest is the version that the migrations here lead to.
+const newest = 0
+
+// migrate brings the tables up to date: ours, then the queue's, and makes the client that inserts jobs. Each numbered
+// step is one transaction. Tests go to older versions than the newest.
+func (db *DB) migrate(ctx context.Context, version int64) (err error) {
 	if db.d.name == "postgres" {
 		conn, err := db.write.Conn(ctx)
 		if err != nil {
@@ -60,12 +65,15 @@ func (db *DB) migrate(ctx context.Context) (err error) {
 	if have > known {
 		return &NewerError{Database: have, Known: known}
 	}
-	done, err := p.Up(ctx)
+	if version == newest {
+		version = known
+	}
+	done, err := p.UpTo(ctx, version)
 	if err != nil {
 		return db.wrap(err, "bring the tables up to date")
 	}
 	if len(done) > 0 {
-		db.log.Info("database brought up to date", "kind", db.d.name, "from", have, "to", known)
+		db.log.Info("database brought up to date", "kind", db.d.name, "from", have, "to", version)
 	}
 	m, err := rivermigrate.New(db.driver, &rivermigrate.Config{Logger: quiet(db.log)})
 	if err != nil {
@@ -76,6 +84,10 @@ func (db *DB) migrate(ctx context.Context) (err error) {
 	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return db.wrap(err, "bring the queue's tables up to date")
+	}
+	db.queue, err = river.NewClient(db.driver, &river.Config{Logger: quiet(db.log)})
+	if err != nil {
+		return fmt.Errorf("make the queue's client: %w", err)
 	}
 	return nil
 }

@@ -73,6 +73,18 @@ type dialect struct {
 // something: another process holds the file, the disk is full or read-only, the file is damaged or written by a newer
 // version. The caller closes the DB.
 func Open(ctx context.Context, o Options) (*DB, error) {
+	db, err := connect(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.start(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// connect opens the database as it is.
+func connect(ctx context.Context, o Options) (*DB, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -92,24 +104,16 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	default:
 		err = db.openSQLite(ctx, strings.TrimPrefix(o.DSN, "sqlite://"))
 	}
-	if err == nil {
-		err = db.start(ctx)
-	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// start brings the tables up to date and makes the client that inserts jobs.
+// start brings the tables up to date and clears up.
 func (db *DB) start(ctx context.Context) error {
-	if err := db.migrate(ctx); err != nil {
+	if err := db.migrate(ctx, newest); err != nil {
 		return err
-	}
-	var err error
-	db.queue, err = river.NewClient(db.driver, &river.Config{Logger: quiet(db.log)})
-	if err != nil {
-		return fmt.Errorf("make the queue's client: %w", err)
 	}
 	if db.d.name == "sqlite" {
 		return db.forgetJobs(ctx)

@@ -54,6 +54,8 @@ func TestPostgres(t *testing.T) {
 	}
 	conform(t, func(t *testing.T, c *clock) *DB { return open(t, empty(t), c) })
 
+	t.Run("a database of version 1 is brought up to date", func(t *testing.T) { upgrades(t, empty(t)) })
+
 	t.Run("two processes that open an incident for one cause open one", func(t *testing.T) {
 		ctx := context.Background()
 		dsn, c := empty(t), newClock()

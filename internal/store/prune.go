@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// keepFor is how long history is kept: runs that are over, incidents that are resolved, claims that are forgotten. It
-// is more than a year, so that a yearly renewal can be compared with the last.
+// keepFor is how long history is kept: runs that are over, incidents that are resolved, claims that are forgotten,
+// certificates that ended with their keys, attempts. It is more than a year, so that a yearly renewal can be compared
+// with the last.
 const keepFor = 400 * 24 * time.Hour
 
 // Prune deletes what is older than 400 days at now, at most limit rows of each kind, and sessions that have expired. It
@@ -26,6 +27,14 @@ func (db *DB) Prune(ctx context.Context, now time.Time, limit int) (int, error) 
 		{"claims", func(q querier) (int, error) {
 			return count(q.exec(ctx, `DELETE FROM claim WHERE num IN (SELECT num FROM claim c WHERE gone > 0 AND gone < $1
 				AND NOT EXISTS (SELECT 1 FROM run WHERE run.claim = c.num) LIMIT $2)`, before, limit))
+		}},
+		// The newest certificate of each declared one is current, however old: it is what serves until there is another.
+		{"issued certificates", func(q querier) (int, error) {
+			return count(q.exec(ctx, `DELETE FROM issued WHERE id IN (SELECT id FROM issued i WHERE not_after < $1
+				AND EXISTS (SELECT 1 FROM issued n WHERE n.certificate = i.certificate AND n.not_before > i.not_before) ORDER BY not_after LIMIT $2)`, before, limit))
+		}},
+		{"attempts", func(q querier) (int, error) {
+			return count(q.exec(ctx, `DELETE FROM attempt WHERE id IN (SELECT id FROM attempt WHERE started < $1 ORDER BY started, id LIMIT $2)`, before, limit))
 		}},
 		{"sessions", func(q querier) (int, error) {
 			return count(q.exec(ctx, `DELETE FROM session WHERE expires < $1`, micro(now)))

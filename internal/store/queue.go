@@ -243,12 +243,14 @@ func (e jobErrors) HandlePanic(_ context.Context, job *rivertype.JobRow, value a
 
 // forgetJobs empties the queue and ends all leases. On SQLite nobody else can be at work when the database is opened, so
 // whatever is there is left over from a process that died; what it was about is found again by Sweep and Lease, at once.
+// Pending TXT values keep their time: a child of the dead process may still be about to write one.
 func (db *DB) forgetJobs(ctx context.Context) error {
 	return db.transact(ctx, "clear up after the last process", func(q querier) error {
 		for _, text := range []string{
 			`DELETE FROM river_job`, `DELETE FROM river_leader`, `DELETE FROM river_notification`,
 			`UPDATE shard SET lease_owner = '', lease_until = 0 WHERE lease_until > 0`,
 			`UPDATE delivery SET lease_owner = '', lease_until = 0 WHERE state = 'pending' AND lease_until > 0`,
+			`UPDATE renewal SET lease_owner = '', lease_until = 0 WHERE lease_until > 0`,
 		} {
 			if _, err := q.exec(ctx, text); err != nil {
 				return err
