@@ -312,3 +312,24 @@ func TestContactIsBroughtUpToDate(t *testing.T) {
 		t.Errorf("the CA has %q: %s", got, s.text())
 	}
 }
+
+// TestADirectoryWithRandomEntries is what Let's Encrypt gives: no answer is like the one before. The nonces of the client
+// and its connections go on all the same.
+func TestADirectoryWithRandomEntries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, authority.Options{})
+	n := 0
+	w.proxy.EditDirectory(func(d map[string]any) { n++; d[strings.Repeat("x", n)] = "https://community.example/random" })
+	c := w.ca()
+	c.Check(deadline(t))
+	first := c.dir.client
+	c.Check(deadline(t))
+	if n < 2 || c.dir.client != first {
+		t.Errorf("after %d answers there is another client", n)
+	}
+	w.proxy.SetCAAIdentities("other.example")
+	c.Check(deadline(t))
+	if ids, err := c.Identities(deadline(t)); err != nil || len(ids) != 1 || ids[0] != "other.example" {
+		t.Errorf("identities are %q: %v", ids, err)
+	}
+}

@@ -61,7 +61,12 @@ func (c *CA) directoryLocked(ctx context.Context, maxAge time.Duration) (*catalo
 		}
 		return nil, c.trouble(err, h, "fetch the directory of "+c.String())
 	}
-	sum := sha256.Sum256(raw)
+	// What counts is what was understood: Let's Encrypt puts a random entry into each answer, to see who minds.
+	understood, err := json.Marshal(d)
+	if err != nil {
+		return nil, c.trouble(err, nil, "keep the directory of "+c.String())
+	}
+	sum := sha256.Sum256(understood)
 	hash := hex.EncodeToString(sum[:16])
 	if c.dir != nil && c.dir.hash == hash {
 		fresh := *c.dir

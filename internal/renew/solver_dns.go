@@ -72,7 +72,8 @@ func (s *DNSSolver) Present(ctx context.Context, c Challenge) (*Proof, error) {
 	return s.Write(ctx, c.RecordName(), c.RecordValue())
 }
 
-// Write writes any value at any record's name in the same way: what a canary needs.
+// Write writes any value at any record's name in the same way: what a canary needs. As with [Solver.Present], a proof
+// that is not nil has to be withdrawn, also when there is an error; until then the journal is told that somebody is there.
 func (s *DNSSolver) Write(ctx context.Context, name, value string) (*Proof, error) {
 	at, err := s.o.Zones.Find(ctx, name)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -14,24 +15,29 @@ import (
 	"github.com/notafter/notafter/internal/lab/authority"
 )
 
-// freePort finds a port that is free now.
-func freePort(t testing.TB) (addr string, port int) {
+// openResponder listens at ports that the system chose, for authorities that look there.
+func openResponder(t testing.TB) (r *Responder, httpPort, tlsPort int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	r = NewResponder(ResponderOptions{HTTP: []string{"127.0.0.1:0"}, TLS: []string{"127.0.0.1:0"}, Always: true})
+	if err := r.Open(); err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String(), l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(r.Close)
+	port := func(addrs []string) int {
+		a, err := netip.ParseAddrPort(addrs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(a.Port())
+	}
+	web, handshake := r.Addrs()
+	return r, port(web), port(handshake)
 }
 
 func TestResponderForNamesAndAddresses(t *testing.T) {
 	t.Parallel()
-	web, webPort := freePort(t)
-	handshake, tlsPort := freePort(t)
-	w := newWorld(t, authority.Options{HTTPPort: webPort, TLSPort: tlsPort})
-	r := NewResponder(ResponderOptions{HTTP: []string{web}, TLS: []string{handshake}})
-	t.Cleanup(r.Close)
+	r, httpPort, tlsPort := openResponder(t)
+	w := newWorld(t, authority.Options{HTTPPort: httpPort, TLSPort: tlsPort})
 	c := w.ca()
 	for _, s := range []Solver{r.HTTP(), r.TLS()} {
 		var st steps
@@ -45,22 +51,54 @@ func TestResponderForNamesAndAddresses(t *testing.T) {
 		if n := strings.Count(st.text(), "withdraw:done"); n != 3 {
 			t.Errorf("%s: %d challenges were withdrawn: %s", s.Type(), n, st.text())
 		}
-		for _, addr := range []string{web, handshake} {
-			if conn, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
-				conn.Close()
-				t.Errorf("%s: somebody still listens at %s", s.Type(), addr)
-			}
-		}
 	}
 	w.clean()
 }
 
+func TestResponderListensOnlyWhileChallengesArePending(t *testing.T) {
+	t.Parallel()
+	r := NewResponder(ResponderOptions{HTTP: []string{"127.0.0.1:0", "127.0.0.1:0"}, TLS: []string{"127.0.0.1:0"}})
+	t.Cleanup(r.Close)
+	if err := r.Open(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var proofs []*Proof
+		for _, token := range []string{"tok-1", "tok-2"} {
+			ch := Challenge{Type: ChallengeHTTP01, Name: "a.example"}
+			ch.raw.Token = token
+			p, err := r.HTTP().Present(context.Background(), ch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			proofs = append(proofs, p)
+		}
+		web, handshake := r.Addrs()
+		if len(web) != 2 || len(handshake) != 0 {
+			t.Errorf("with two tokens it listens at %q and %q", web, handshake)
+		}
+		for _, p := range proofs {
+			if now, _ := r.Addrs(); len(now) != 2 {
+				t.Errorf("with a token left it listens at %q", now)
+			}
+			if err := p.Withdraw(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+		if now, _ := r.Addrs(); len(now) != 0 {
+			t.Errorf("with no token it listens at %q", now)
+		}
+		if conn, err := net.DialTimeout("tcp", web[0], time.Second); err == nil {
+			conn.Close()
+			t.Errorf("somebody still listens at %s", web[0])
+		}
+	}
+}
+
 func TestDNSFirstAndTheResponderForTheRest(t *testing.T) {
 	t.Parallel()
-	web, port := freePort(t)
-	w := newWorld(t, authority.Options{HTTPPort: port})
-	r := NewResponder(ResponderOptions{HTTP: []string{web}})
-	t.Cleanup(r.Close)
+	r, httpPort, _ := openResponder(t)
+	w := newWorld(t, authority.Options{HTTPPort: httpPort})
 	got, err := w.ca().Issue(deadline(t), Request{Names: []string{"*.a.example", "127.0.0.1"}}, append(w.dns(), r.HTTP()), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -72,11 +110,7 @@ func TestDNSFirstAndTheResponderForTheRest(t *testing.T) {
 
 func TestResponderServesNothingElse(t *testing.T) {
 	t.Parallel()
-	r := NewResponder(ResponderOptions{HTTP: []string{"127.0.0.1:0"}, TLS: []string{"127.0.0.1:0"}, Always: true})
-	t.Cleanup(r.Close)
-	if err := r.Open(); err != nil {
-		t.Fatal(err)
-	}
+	r, _, _ := openResponder(t)
 	web, handshake := r.Addrs()
 	ch := Challenge{Type: ChallengeHTTP01, Name: "a.example"}
 	ch.raw.Token, ch.raw.KeyAuthorization = "tok-1", "tok-1.thumb"
