@@ -270,6 +270,7 @@ func TestAzureThatCannotBeAsked(t *testing.T) {
 		"500 everywhere":       {fault: arm.Fault{Ill: arm.Broken, Path: "/Microsoft.Authorization/"}, class: assure.TroubleTransient},
 		"no answer":            {fault: arm.Fault{Ill: arm.Reset, Path: "/Microsoft.Authorization/"}, class: assure.TroubleTransient},
 		"a proxy answers":      {fault: arm.Fault{Ill: arm.Garbage, Path: "/Microsoft.Authorization/"}, class: assure.TroubleBroken},
+		"something else there": {fault: arm.Fault{Ill: arm.Strange, Path: "/Microsoft.Authorization/"}, class: assure.TroubleBroken},
 		"sign-in fails":        {fault: arm.Fault{Ill: arm.Busy, Path: "/oauth2/"}, class: assure.TroubleTransient},
 		"sign-in is throttled": {fault: arm.Fault{Ill: arm.Throttled, Path: "/oauth2/", RetryAfter: 3 * time.Second}, class: assure.TroubleThrottled, after: 3 * time.Second},
 		"secret expired": {

@@ -81,6 +81,8 @@ func azureTrouble(err error, scope string) *assure.Trouble {
 		t.Remedy = "Grant the identity Reader at the zone, so that it can be asked what it may"
 	case s == http.StatusUnauthorized:
 		t.Class = assure.TroubleExpired
+	case s == http.StatusNotFound && r.ErrorCode == "":
+		t.Class = assure.TroubleBroken // no Azure says this
 	case s == http.StatusNotFound:
 		t.Class = assure.TroubleMissing
 		t.Remedy = "Check the subscription, the resource group and the zone, and that the zone still exists"

@@ -17,6 +17,7 @@ const (
 	Busy      Ill = "busy"      // 503, with Retry-After when the fault has one
 	Reset     Ill = "reset"     // the connection ends without an answer
 	Garbage   Ill = "garbage"   // 200 and a body that is no JSON
+	Strange   Ill = "strange"   // 404 and a page of HTML: something else answers at this address
 
 	Lost    Ill = "lost"    // made, then the connection ends without an answer
 	Botched Ill = "botched" // made, then 500

@@ -68,6 +68,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		entry.Status, entry.Code = fail(w, &trouble{500, "InternalServerError", "The server encountered an unexpected condition."})
 	case Busy:
 		entry.Status, entry.Code = fail(w, &trouble{503, "ServerTimeout", "The request timed out."})
+	case Strange:
+		http.Error(w, "<html>not found</html>", http.StatusNotFound)
+		entry.Status = 404
 	case Garbage:
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "<html>not what was asked for</html>")

@@ -225,11 +225,10 @@ func (a *Azure) change(ctx context.Context, name, value string, present bool) er
 func (a *Azure) once(ctx context.Context, rel, value string, present bool) error {
 	set, err := a.read(ctx, rel)
 	if err != nil {
-		t := a.trouble(err, azureRead, rel)
-		if !present && t.Class == assure.TroubleMissing {
+		if !present && azureNoSuchZone(err) {
 			return nil // no zone, no value
 		}
-		return t
+		return a.trouble(err, azureRead, rel)
 	}
 	at := set.find(value)
 	if present == (at >= 0) {

@@ -383,6 +383,7 @@ func TestAzureFaults(t *testing.T) {
 		"no answer and not withdrawn":        {fault: arm.Fault{Ill: arm.Reset, Method: "DELETE"}, withdraw: true, class: assure.TroubleTransient, there: true},
 		"no token service at all":            {fault: arm.Fault{Ill: arm.Reset, Path: "/oauth2/"}, class: assure.TroubleTransient},
 		"a proxy that answers for Azure":     {fault: arm.Fault{Ill: arm.Garbage, Path: "/TXT/"}, class: assure.TroubleBroken},
+		"something else at the address":      {fault: arm.Fault{Ill: arm.Strange, Path: "/TXT/"}, withdraw: true, class: assure.TroubleBroken, there: true},
 		"a proxy that answers for the write": {fault: arm.Fault{Ill: arm.Garbage, Method: "PUT"}, class: assure.TroubleBroken},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -543,6 +544,8 @@ func TestAzureWhatIsMissing(t *testing.T) {
 	if err := w.Withdraw(ctx, "_acme-challenge.example.org", "x"); err != nil {
 		t.Errorf("nothing to withdraw in a zone that is not there: %v", err)
 	}
+	elsewhere := a.writer(t, func(o *dnswriter.AzureOptions) { o.Subscription = "5b000000-0000-4000-8000-00000000dead" })
+	troubled(t, elsewhere.Withdraw(ctx, azName, "x"), assure.TroubleMissing, assure.DNSWriteFailed) // nobody can say that it is gone
 	for _, name := range []string{"_acme-challenge.example.com", "notexample.org", "", ".example.org", "a/b.example.org"} {
 		troubled(t, w.Present(ctx, name, "x"), assure.TroubleInvalid, assure.DNSWriteFailed)
 	}

@@ -49,17 +49,18 @@ func azureForbids(err error) bool {
 	return r != nil && (r.StatusCode == http.StatusForbidden || r.ErrorCode == "ScopeLocked")
 }
 
-// azureNoSuchSet tells a record set that is not there from a zone that is not.
+// azureNoSuchSet tells a record set that is not there from a zone that is not, and from what is not Azure at all.
 func azureNoSuchSet(err error) bool {
 	r := azureResponse(err)
-	if r == nil || r.StatusCode != http.StatusNotFound {
-		return false
-	}
-	switch r.ErrorCode {
-	case "ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound", "InvalidSubscriptionId":
-		return false
-	}
-	return true
+	return r != nil && r.StatusCode == http.StatusNotFound && r.ErrorCode != "" && !azureNoSuchZone(err) &&
+		r.ErrorCode != "SubscriptionNotFound" && r.ErrorCode != "InvalidSubscriptionId"
+}
+
+// azureNoSuchZone reports whether the zone, or its resource group, is not there. A subscription that is not there is
+// rather a wrong setting, with the zone and what was written there in another.
+func azureNoSuchZone(err error) bool {
+	r := azureResponse(err)
+	return r != nil && r.StatusCode == http.StatusNotFound && (r.ErrorCode == "ParentResourceNotFound" || r.ErrorCode == "ResourceGroupNotFound")
 }
 
 // azureUnsure reports whether a change may have been made although there is no answer that says so.
@@ -169,6 +170,9 @@ func answerTrouble(t *assure.Trouble, r *azcore.ResponseError) {
 		t.Reason, t.Class = assure.DNSWriteDenied, assure.TroubleDenied
 		azureRefusal(said.message).fill(t)
 		t.Remedy = "Assign the role DNS Zone Contributor, or one with " + t.Action + ", to " + t.Identity + " at the zone"
+	case s == http.StatusNotFound && r.ErrorCode == "":
+		t.Class = assure.TroubleBroken
+		t.Remedy = "Look for a proxy between here and Azure that answers in its place, and check the endpoint"
 	case s == http.StatusNotFound:
 		t.Class = assure.TroubleMissing
 		t.Remedy = "Check the subscription, the resource group and the zone in the writer's settings, and that the zone still exists"
