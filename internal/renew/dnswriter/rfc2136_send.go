@@ -125,7 +125,7 @@ func (w *RFC2136) exchange(ctx context.Context, network, server string, m *dns.M
 // says that it could not even read the message, come unsigned (RFC 8945 §5.2, §5.4); what they lead to is never taken
 // for success.
 func (w *RFC2136) genuine(m *dns.Msg, wire []byte, mac string, signed bool) error {
-	if !signed {
+	if !signed || m.Truncated { // who is cut short is asked again
 		return nil
 	}
 	t := m.IsTsig()

@@ -23,8 +23,8 @@ func (w *RFC2136) refusal(m *dns.Msg, zone, server string) *assure.Trouble {
 	if t := m.IsTsig(); t != nil && m.Rcode != dns.RcodeSuccess {
 		switch t.Error {
 		case dns.RcodeBadKey:
-			return w.trouble(assure.DNSWriteDenied, assure.TroubleExpired, at, "the server does not know the TSIG key, or not with this algorithm (BADKEY)",
-				"Put the key back into the server's configuration, or give us the one that is there.")
+			return w.trouble(assure.DNSWriteDenied, assure.TroubleExpired, at, "the server does not know the TSIG key, not with this algorithm, or not for such an update (BADKEY)",
+				"Put the key back into the server's configuration, or give us the one that is there; on Knot, let its ACL update this record.") // Knot answers so what no ACL allows
 		case dns.RcodeBadSig:
 			return w.trouble(assure.DNSWriteDenied, assure.TroubleExpired, at, "the server knows the TSIG key with another secret (BADSIG)",
 				"Give us the secret that the server has for the key.")
