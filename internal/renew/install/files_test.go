@@ -20,6 +20,13 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "stand-in" {
+		standIn(os.Args[2:]) // as the reload command of a server
+	}
+	os.Exit(m.Run())
+}
+
 // standIn is what the test binary does as a reload command, and then it exits.
 func standIn(args []string) {
 	switch args[0] {
