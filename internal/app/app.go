@@ -45,6 +45,11 @@ type Options struct {
 	Tick, Scan time.Duration
 	// Retry is the pauses between attempts to deliver; nil means those that the documentation promises.
 	Retry []time.Duration
+	// Lease is how long a renewal stays taken, and a TXT value unswept, after the death of the process that was at it
+	// (default 1 m).
+	Lease time.Duration
+	// Self is the command that runs this program, for child processes; nil means the executable that runs now.
+	Self []string
 }
 
 // App is the product. Make it with [New], run it once with [App.Run].
@@ -67,6 +72,11 @@ type App struct {
 	// refreshed is when each forgetful channel was last told again; only keepHouse uses it.
 	refreshed map[string]time.Time
 	listener  net.Listener
+
+	// running ends when the app does; errands are what somebody asked for and goes on in the background.
+	running context.Context
+	end     context.CancelFunc
+	errands sync.WaitGroup
 }
 
 // ErrNobodyToTell is why a configuration without channels does not serve.
@@ -79,6 +89,7 @@ func New(o Options) (_ *App, err error) {
 		return nil, errors.New("no configuration")
 	}
 	a := &App{opts: o, log: o.Logger, now: o.Now, changes: newBroadcast(), reg: prometheus.NewRegistry()}
+	a.running, a.end = context.WithCancel(context.Background())
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -149,7 +160,10 @@ func (a *App) newPatrol() *patrol.Patrol {
 	p := patrol.New(patrol.Options{
 		Ledger: ledger{a.db},
 		Checks: map[assure.Link]patrol.Check{
-			assure.Serving: patrol.CheckFunc(a.lookAtEndpoint),
+			assure.Serving:    patrol.CheckFunc(a.lookAtEndpoint),
+			assure.Permission: patrol.CheckFunc(a.lookAtBooks),
+			assure.Renewal:    patrol.CheckFunc(a.lookAtBooks),
+			assure.Issuance:   patrol.CheckFunc(a.lookAtBooks),
 			assure.People: patrol.CheckFunc(channelCheck(func(name string) notify.Sender {
 				return a.world.Load().senders[name]
 			})),
@@ -158,6 +172,10 @@ func (a *App) newPatrol() *patrol.Patrol {
 		Setting: func() assure.Setting { return a.world.Load().setting },
 		Promised: func(certificate string) ([]string, *assure.Cert, string) {
 			w := a.world.Load()
+			if w.keeper != nil && w.keeper.Has(certificate) {
+				f, _ := w.keeper.Books(certificate)
+				return w.names[certificate], f.Newest, ""
+			}
 			cert, problem := w.issued.newest(certificate, a.now())
 			return w.names[certificate], cert, problem
 		},
@@ -258,6 +276,7 @@ func (a *App) Run(ctx context.Context) error {
 		return a.db.Run(ctx, store.Work{Shard: a.patrol.Shard, Deliver: a.deliver, Workers: 32})
 	})
 	background("patrol", func(ctx context.Context) error { a.patrol.Run(ctx, a.opts.Tick, a.opts.Scan); return nil })
+	background("renew", a.renewals)
 	background("keep house", func(ctx context.Context) error { a.keepHouse(ctx); return nil })
 	if u := a.opts.Config.Metrics.OTLP.Value(); u != "" {
 		push, err := pushMetrics(ctx, u, a.reg, a.opts.Version)
@@ -280,7 +299,9 @@ func (a *App) Run(ctx context.Context) error {
 	defer cancel()
 	a.changes.close() // ends the event streams, which would keep the server from shutting down
 	err := server.Shutdown(down)
+	a.end()
 	wg.Wait()
+	a.errands.Wait()
 	if cause := context.Cause(work); ctx.Err() == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}
@@ -379,6 +400,7 @@ func needsRestart(old, c *config.Config) error {
 		{"sign_in", !sameSignIn(old.SignIn, c.SignIn)},
 		{"metrics.otlp", old.Metrics.OTLP.Value() != c.Metrics.OTLP.Value()},
 		{"monitor.control", old.Monitor.Control != c.Monitor.Control},
+		{"keys", old.Keys.Value() != c.Keys.Value()},
 		{"concurrency", old.Concurrency != c.Concurrency},
 	} {
 		if k.changed {
@@ -393,6 +415,8 @@ func needsRestart(old, c *config.Config) error {
 
 // Close gives everything back. It is called by Run; calling it again does nothing.
 func (a *App) Close() error {
+	a.end()
+	a.errands.Wait()
 	a.changes.close()
 	var errs []error
 	if a.listener != nil {

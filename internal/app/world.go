@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/notafter/notafter/internal/config"
 	"github.com/notafter/notafter/internal/notify"
 	"github.com/notafter/notafter/internal/probe"
+	"github.com/notafter/notafter/internal/renew"
 )
 
 // world is everything that follows from one configuration. It is built completely before it takes the place of the
@@ -28,11 +30,17 @@ type world struct {
 	issued    *issued
 	names     map[string][]string // declared names, by certificate
 	setting   assure.Setting
+	renewers  map[string]*renewer
+	keeper    *renew.Keeper // nil when nothing is renewed here
+	// over ends when another world takes this one's place.
+	over    context.Context
+	endOver context.CancelFunc
 }
 
 // newWorld builds a world from a configuration whose secrets are resolved. Every error names the key.
 func (a *App) newWorld(c *config.Config) (*world, error) {
 	w := &world{config: c, issued: &issued{log: a.log, at: map[string]*issuedFile{}}, names: map[string][]string{}}
+	w.over, w.endOver = context.WithCancel(context.Background())
 	var err error
 	if w.senders, err = senders(c, a.now); err != nil {
 		return nil, err
@@ -64,12 +72,22 @@ func (a *App) newWorld(c *config.Config) (*world, error) {
 	if w.analyser, w.prober, err = newProber(c, a.now, a.log); err != nil {
 		return nil, err
 	}
+	if w.keeper, err = a.newKeeper(w); err != nil {
+		w.close()
+		return nil, err
+	}
 	w.setting = assure.Setting{Policy: c.Policy(), Routes: c.RouteChannels(), DefaultRoute: c.DefaultRoute}
 	return w, nil
 }
 
 // close ends what the world runs in the background.
-func (w *world) close() { w.analyser.Close() }
+func (w *world) close() {
+	w.endOver()
+	w.analyser.Close()
+	for _, r := range w.renewers {
+		r.close()
+	}
+}
 
 // newProber builds the way of looking that the configuration asks for.
 func newProber(c *config.Config, now func() time.Time, log *slog.Logger) (*probe.Analyser, *probe.Prober, error) {

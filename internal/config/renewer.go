@@ -202,9 +202,13 @@ func rung(d *Duration, otherwise time.Duration) time.Duration {
 	return d.Std()
 }
 
-// Install puts a new certificate where a server reads it, and makes the server read it. Exactly one of files, kubernetes
-// and webhook is set.
+// Install puts a new certificate where a server reads it, and makes the server read it. Exactly one of files or directory,
+// kubernetes and webhook is set.
 type Install struct {
+	// Directory makes a directory of versions, in which the link "current" leads to the newest: a server that reads
+	// DIRECTORY/current/fullchain.pem and DIRECTORY/current/privkey.pem never sees a certificate without its key. It may
+	// hold {certificate}. With it, the paths under files are plain names; left out, fullchain and key are written.
+	Directory File `yaml:"directory"`
 	// Files maps what to write to where: fullchain (leaf and intermediates), cert (leaf), chain (intermediates), key,
 	// combined (key, then full chain) and pkcs12. A path alone is enough.
 	Files map[string]InstallFile `yaml:"files"`

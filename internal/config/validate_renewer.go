@@ -69,17 +69,26 @@ const maxNames = 100
 // shared finds two certificates that a renewer would install to the same place.
 func (v *validator) shared(renewer string, r Renewer, cert *Certificate) {
 	for i, in := range r.Install {
+		if in.Directory != "" {
+			if at := fmt.Sprintf("renewers.%s.install[%d].directory", renewer, i); !strings.Contains(string(in.Directory), "{certificate}") {
+				v.oneOnly(at, renewer+"\x00"+string(in.Directory), cert.Name)
+			}
+			continue
+		}
 		for what, f := range in.Files {
 			if strings.Contains(string(f.Path), "{certificate}") {
 				continue
 			}
-			k := renewer + "\x00" + strconv.Itoa(i) + "\x00" + what
-			if other := v.installed[k]; other != "" && other != cert.Name {
-				v.bad(fmt.Sprintf("renewers.%s.install[%d].files.%s", renewer, i, what), "the certificates %s and %s would be written to the same file; write {certificate} somewhere in its path", quote(other), quote(cert.Name))
-			}
-			v.installed[k] = cert.Name
+			v.oneOnly(fmt.Sprintf("renewers.%s.install[%d].files.%s", renewer, i, what), renewer+"\x00"+string(f.Path), cert.Name)
 		}
 	}
+}
+
+func (v *validator) oneOnly(key, place, certificate string) {
+	if other := v.installed[place]; other != "" && other != certificate {
+		v.bad(key, "the certificates %s and %s would be written to the same place; write {certificate} somewhere in its path", quote(other), quote(certificate))
+	}
+	v.installed[place] = certificate
 }
 
 func (v *validator) renewers() {
@@ -238,13 +247,13 @@ func (v *validator) installs(key string, list []Install) {
 	for i, in := range list {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		set := 0
-		for _, given := range []bool{len(in.Files) > 0, in.Kubernetes != nil, in.Webhook != nil} {
+		for _, given := range []bool{len(in.Files) > 0 || in.Directory != "", in.Kubernetes != nil, in.Webhook != nil} {
 			if given {
 				set++
 			}
 		}
 		if set != 1 && !v.complained(at) {
-			v.bad(at, "exactly one of files, kubernetes and webhook is needed")
+			v.bad(at, "exactly one of files (or directory), kubernetes and webhook is needed")
 		}
 		for _, what := range sortedKeys(in.Files) {
 			f, fk := in.Files[what], at+".files."+what

@@ -499,3 +499,6 @@ func (k *Keeper) waiting(ctx context.Context, j *Job, do func(context.Context) e
 		}
 	}
 }
+
+// Has reports whether the certificate is renewed here.
+func (k *Keeper) Has(certificate string) bool { return k.jobs[certificate] != nil }

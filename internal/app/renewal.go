@@ -1,0 +1,176 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/config"
+	"github.com/notafter/notafter/internal/renew"
+	"github.com/notafter/notafter/internal/renew/install"
+)
+
+// newKeeper builds whatever renews; nil when the configuration renews nothing.
+func (a *App) newKeeper(w *world) (*renew.Keeper, error) {
+	c := w.config
+	if !c.Renews() {
+		return nil, nil
+	}
+	sealer, err := a.sealer(c)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{c: c, accounts: a.db, sealer: sealer, now: a.now, log: a.log, agent: "notafter/" + a.opts.Version, child: a.selfCommand()}
+	if w.renewers, err = b.renewers(); err != nil {
+		return nil, err
+	}
+	var jobs []renew.Job
+	for i := range c.Certificates {
+		cert := &c.Certificates[i]
+		declared, ok := c.RenewerOf(cert)
+		if !ok {
+			continue
+		}
+		r := w.renewers[cert.Renewer]
+		names := install.Names(func(string) []string { return cert.Names })
+		in, err := b.installers(declared.InstallOf(cert), names)
+		if err != nil {
+			return nil, fmt.Errorf("install of the certificate %s%w", cert.Name, err)
+		}
+		jobs = append(jobs, renew.Job{
+			Certificate: cert.Name, Renewer: cert.Renewer, Names: cert.Names, KeyType: string(declared.KeyOf(cert)), Profile: declared.ACME.Profile,
+			Chain: declared.ACME.PreferredChain, Challenge: string(declared.Challenge()), CA: r.ca, Staging: r.staging, Writer: r.writer, Zones: r.zones, Asker: r.asker,
+			Responder: r.responder, Patience: declared.DNS.Patience(), Install: in, Shadow: r.shadow, Rungs: declared.Rungs(),
+		})
+	}
+	return renew.NewKeeper(renew.KeeperOptions{
+		Jobs: jobs, Ledger: a.db, Sealer: sealer, Viewer: viewer{w}, Owner: a.owner, Now: a.now, Logger: a.log,
+		Report: a.reported, Progress: func(assure.Attempt) { a.changes.signal() }, Tick: a.opts.Tick, Lease: a.opts.Lease,
+	})
+}
+
+// reported keeps a fact about a renewal as evidence.
+func (a *App) reported(ctx context.Context, certificate, subject string, link assure.Link, f assure.Fact) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	look := assure.Look{Claim: assure.NewClaimID(link, certificate, subject), Fact: f, Observer: "renewer@" + hostOf(a.owner), At: a.now()}
+	if err := a.patrol.Record(ctx, look); err != nil {
+		a.log.Error("record what was found about a renewal", "certificate", certificate, "subject", subject, "error", err)
+	}
+}
+
+// lookAtBooks brings back what is on record about a renewal. What rehearsals find is reported when it is found, and is
+// nothing to look at.
+func (a *App) lookAtBooks(_ context.Context, c assure.Claim) assure.Fact {
+	k := a.world.Load().keeper
+	if k == nil || c.Subject != assure.SubjectRenewal && c.Subject != assure.SubjectIssuance {
+		return nil
+	}
+	if f, ok := k.Books(c.Certificate); ok {
+		return f
+	}
+	return nil
+}
+
+// renewals runs the keeper of the world in force, and the next one's after a reload.
+func (a *App) renewals(ctx context.Context) error {
+	for ctx.Err() == nil {
+		w := a.world.Load()
+		here, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(w.over, cancel)
+		if w.keeper != nil {
+			w.keeper.Run(here)
+		} else {
+			<-here.Done()
+		}
+		stop()
+		cancel()
+	}
+	return nil
+}
+
+// viewer looks at what the endpoints of a certificate serve.
+type viewer struct{ w *world }
+
+// Serving looks once at every address of every endpoint of the certificate.
+func (v viewer) Serving(ctx context.Context, certificate, fingerprint string) (lagging []string, total int) {
+	for i := range v.w.config.Certificates {
+		cert := &v.w.config.Certificates[i]
+		if cert.Name != certificate {
+			continue
+		}
+		for _, e := range cert.Endpoints {
+			l, n := servesAt(v.w.prober.Look(ctx, e.Target), e, fingerprint)
+			lagging, total = append(lagging, l...), total+n
+		}
+	}
+	return lagging, total
+}
+
+// servesAt says which addresses of one look do not show the leaf with the fingerprint, of how many.
+func servesAt(s assure.Served, e config.Endpoint, fingerprint string) (lagging []string, total int) {
+	if len(s.Sightings) == 0 {
+		return []string{e.Target.String() + " (" + string(s.DNS.Failure) + ")"}, 1
+	}
+	shows := map[string]bool{}
+	var order []string
+	for _, g := range s.Sightings {
+		if g.NoSNI {
+			continue
+		}
+		if _, seen := shows[g.Address]; !seen {
+			order = append(order, g.Address)
+		}
+		here := g.Chain >= 0 && g.Chain < len(s.Chains) && len(s.Chains[g.Chain].Certs) > 0 && s.Chains[g.Chain].Certs[0] == fingerprint
+		shows[g.Address] = shows[g.Address] || here
+	}
+	for _, address := range order {
+		if !shows[address] {
+			lagging = append(lagging, e.Target.String()+" at "+address)
+		}
+	}
+	return lagging, len(order)
+}
+
+// ErrNothingToRenew says that the configuration in force renews nothing.
+var errNotRenewed = errors.New("it is not renewed here")
+
+// keeperOf returns the keeper when it renews the certificate.
+func (a *App) keeperOf(certificate string) (*renew.Keeper, error) {
+	k := a.world.Load().keeper
+	if k == nil || !k.Has(certificate) {
+		return nil, fmt.Errorf("certificate %q: %w (%w)", certificate, errNotRenewed, assure.ErrNotFound)
+	}
+	return k, nil
+}
+
+// Renew asks for a renewal of the certificate, at once when force is set, else when it is due. It does not wait.
+func (a *App) Renew(ctx context.Context, certificate, who string, force bool) error {
+	k, err := a.keeperOf(certificate)
+	if err != nil {
+		return err
+	}
+	if !force {
+		if f, ok := k.Books(certificate); ok && f.State.Due.After(a.now()) {
+			return nil // the keeper comes to it by itself when it is due
+		}
+	}
+	return k.Force(ctx, certificate, who)
+}
+
+// Rehearse climbs rungs of the rehearsal of the certificate, those that are configured when none is given. It does not
+// wait.
+func (a *App) Rehearse(_ context.Context, certificate, who string, kinds []assure.AttemptKind) error {
+	k, err := a.keeperOf(certificate)
+	if err != nil {
+		return err
+	}
+	a.errands.Go(func() {
+		if _, err := k.Rehearse(a.running, certificate, who, kinds...); err != nil && a.running.Err() == nil {
+			a.log.Error("rehearse", "certificate", certificate, "error", err)
+		}
+	})
+	return nil
+}
