@@ -93,6 +93,7 @@ func (l *Lab) handle(s *server, w dns.ResponseWriter, r *dns.Msg) {
 	name := fq(r.Question[0].Name)
 	l.mu.Lock()
 	if udp && s.loss > 0 && s.dice.Float64() < s.loss {
+		s.lost++
 		l.mu.Unlock()
 		return
 	}

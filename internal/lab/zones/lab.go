@@ -58,6 +58,7 @@ type server struct {
 	faults map[string]Fault // by zone; "" is every zone
 	loss   float64
 	dice   *rand.Rand
+	lost   int
 	asked  map[question]int
 }
 
@@ -303,6 +304,18 @@ func (l *Lab) Queries(server, name string, kind uint16) int {
 	n := 0
 	for _, s := range found {
 		n += s.asked[question{fq(name), kind}]
+	}
+	return n
+}
+
+// Lost counts the packets that a server lost; they are no part of [Lab.Queries].
+func (l *Lab) Lost(server string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found, _ := l.find(server)
+	n := 0
+	for _, s := range found {
+		n += s.lost
 	}
 	return n
 }

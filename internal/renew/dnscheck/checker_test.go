@@ -20,7 +20,7 @@ import (
 // world is the lab with the zones test and example.test, the latter on three servers, and a checker that looks at it.
 func world(t testing.TB, change ...func(*Options)) (*zones.Lab, *Checker) {
 	t.Helper()
-	l, err := zones.Start(zones.Options{Patience: 200 * time.Millisecond})
+	l, err := zones.Start(zones.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func checker(l *zones.Lab, change ...func(*Options)) *Checker {
 }
 
 // impatient is for tests in which a server never answers.
-func impatient(o *Options) { o.Timeout = 500 * time.Millisecond }
+func impatient(o *Options) { o.Timeout = 1500 * time.Millisecond }
 
 func public(l *zones.Lab) func(*Options) {
 	return func(o *Options) { o.Public = []string{l.ResolverAddr()} }
