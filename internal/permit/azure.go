@@ -46,7 +46,8 @@ var azureActions = [...]string{
 // assignment that carries an action. That is a preview without a public reference, and the built-in role DNS Zone
 // Contributor may not call it; where it does not answer, role assignments, role definitions and deny assignments are read
 // and evaluated here ([EvaluateAzure]). When checkAccess says no without a deny assignment, these are read as well,
-// because it may not know the identity's groups. Locks are always read.
+// because it may not know the identity's groups. Where nothing of this may be read, reading the record set itself tells at
+// least whether that is allowed. Locks are always read.
 //
 // What it needs at the zone: Microsoft.Authorization/*/read, which Reader and DNS Zone Contributor have. Nothing is
 // retried. Safe for concurrent use.

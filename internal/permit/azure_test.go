@@ -141,7 +141,12 @@ func TestAzureGrantNamedByCheckAccess(t *testing.T) {
 	}
 	// Every question has its own token: it hears of the change although tokens from before keep their rights.
 	a.Unassign(id)
-	for _, x := range a.answers(t, "unclear unclear unclear") { // who may nothing may not ask either
+	// Who may nothing may not ask either, but finds that it cannot read.
+	list := a.answers(t, "denied unclear unclear")
+	if tr := list[0].Trouble; tr.Reason != assure.DNSWriteDenied || tr.Class != assure.TroubleDenied || tr.Identity != azObject || tr.Action != azRead || !strings.EqualFold(tr.Scope, a.set) {
+		t.Errorf("trouble %+v", tr)
+	}
+	for _, x := range list[1:] {
 		if x.Trouble.Reason != assure.PermissionUnclear || x.Trouble.Class != assure.TroubleDenied || x.Trouble.Identity != azObject ||
 			!strings.HasPrefix(x.Trouble.Action, "Microsoft.Authorization/") || x.Trouble.Remedy == "" {
 			t.Errorf("trouble %+v", x.Trouble)
@@ -172,6 +177,23 @@ func TestAzureGrantFoundWithoutCheckAccess(t *testing.T) {
 	id = a.Assign(azObject, arm.DNSZoneContributor, a.zone)
 	if list = a.answers(t, "allowed allowed allowed"); !slices.Equal(list[1].Grants, []string{id}) {
 		t.Errorf("access %+v", list[1])
+	}
+}
+
+func TestAzureMinimalRole(t *testing.T) {
+	t.Parallel()
+	a := startAzure(t, arm.Options{})
+	a.Assign(azObject, a.Define(arm.Definition{Name: "TXT", Actions: []string{"Microsoft.Network/dnsZones/TXT/*"}}), a.zone)
+	for _, there := range []bool{false, true} { // it may write, and cannot know: that is said, with what to grant
+		if there {
+			a.SetValues("example.com", azRecord, 60, "x")
+		}
+		if x := a.answers(t, "allowed unclear unclear")[1]; x.Trouble.Reason != assure.PermissionUnclear || !strings.Contains(x.Trouble.Remedy, "Reader") {
+			t.Errorf("trouble %+v", x.Trouble)
+		}
+	}
+	if got := a.Values("example.com", azRecord); !slices.Equal(got, []string{"x"}) {
+		t.Errorf("asking changed something: %q", got)
 	}
 }
 
@@ -318,13 +340,17 @@ func TestAzurePreviewIsGone(t *testing.T) {
 	}
 }
 
-func TestAzureZoneIsGone(t *testing.T) {
+func TestAzureNames(t *testing.T) {
 	t.Parallel()
 	a := startAzure(t, arm.Options{})
-	p := a.asker(t)
-	for _, record := range []string{"www.example.org", "example.com.", "x/y.example.com", ""} {
-		for _, x := range p.Ask(t.Context(), record) {
-			if x.Answer != assure.Untold || x.Trouble == nil || record == "www.example.org" && x.Trouble.Class != assure.TroubleInvalid {
+	a.Assign(azObject, arm.DNSZoneContributor, a.zone)
+	for record, want := range map[string]string{
+		"example.com.": "@", "_acme-challenge.EXAMPLE.com": "_acme-challenge", "a.b.example.com": "a.b",
+		"www.example.org": "", "notexample.com": "", ".example.com": "", "x/y.example.com": "", "": "", strings.Repeat("a.", 130) + "example.com": "",
+	} {
+		for _, x := range a.asker(t).Ask(t.Context(), record) {
+			if want == "" && (x.Answer != assure.Untold || x.Trouble.Class != assure.TroubleInvalid || x.Trouble.Reason != assure.PermissionUnclear) ||
+				want != "" && (x.Answer != assure.Allowed || !strings.HasSuffix(x.Scope, "/TXT/"+want)) {
 				t.Errorf("%q: %+v", record, x)
 			}
 		}
