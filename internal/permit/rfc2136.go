@@ -40,7 +40,7 @@ type RFC2136Options struct {
 // record's own name, a TXT value that is not there (RFC 2136 §2.5.4, §3.4.2.4: "no such RR" is silently ignored). Nothing
 // is retried but the loss of an answer. Safe for concurrent use.
 //
-// What "allowed" proves, by server (read in their sources):
+// What "allowed" proves, by server (read in their sources, and seen with BIND 9.18, Knot 3.2 and PowerDNS 4.7):
 //
 //   - BIND, with allow-update or update-policy: that key, name and type pass. The update section is scanned for policy
 //     record by record, whether or not a TXT record is there (lib/ns/update.c, send_update; only PTR and SRV deletions
@@ -178,10 +178,13 @@ func (r *RFC2136) Ask(ctx context.Context, record string) []assure.Access {
 		a.Answer, a.Detail = assure.Allowed, fmt.Sprintf("the server took an update of TXT at %s that changes nothing", strings.TrimSuffix(name, "."))
 		return []assure.Access{a}
 	case dns.RcodeRefused:
-		return denied(assure.TroubleDenied, "the server refuses the update (REFUSED)", "Let the key write TXT records at this name in the server's update policy; a frozen zone is refused too.")
+		return denied(assure.TroubleDenied, "the server refuses the update (REFUSED)", "Let the key write TXT records at this name in the server's update policy. A frozen zone is refused too, and PowerDNS says the same to a wrong secret or clock.")
 	case dns.RcodeNotImplemented:
 		return denied(assure.TroubleForbidden, "the server takes no dynamic updates (NOTIMP)", "Allow dynamic updates of the zone.")
 	case dns.RcodeNotAuth, dns.RcodeNotZone:
+		if r.key.name == "" {
+			return denied(assure.TroubleDenied, fmt.Sprintf("the server takes no unsigned updates, or is not the primary of %s (%s)", strings.TrimSuffix(zone, "."), dns.RcodeToString[m.Rcode]), "")
+		}
 		return unclear(assure.TroubleMissing, fmt.Sprintf("the server is not the primary of %s (%s)", strings.TrimSuffix(zone, "."), dns.RcodeToString[m.Rcode]), "Name the zone's primary in the DNS writer's settings.")
 	case dns.RcodeServerFailure:
 		return unclear(assure.TroubleTransient, "the server failed (SERVFAIL)", "")

@@ -40,8 +40,11 @@ func (w *RFC2136) refusal(m *dns.Msg, zone, server string) *assure.Trouble {
 		return nil
 	case dns.RcodeRefused:
 		return w.trouble(assure.DNSWriteDenied, assure.TroubleDenied, at, "the server refuses the update (REFUSED)",
-			"Let the key write TXT records at this name in the server's update policy; a frozen zone is refused too.")
+			"Let the key write TXT records at this name in the server's update policy. A frozen zone is refused too, and PowerDNS says the same to a wrong secret or clock.")
 	case dns.RcodeNotAuth:
+		if w.key.name == "" {
+			return w.trouble(assure.DNSWriteDenied, assure.TroubleDenied, at, fmt.Sprintf("the server takes no unsigned updates, or is not the primary of %s (NOTAUTH)", tsigBare(zone)), "")
+		}
 		return w.trouble(assure.DNSWriteFailed, assure.TroubleMissing, at, fmt.Sprintf("the server is not the primary of %s (NOTAUTH)", tsigBare(zone)),
 			"Send updates to the zone's primary, or make the zone there.")
 	case dns.RcodeNotZone:
