@@ -26,7 +26,8 @@ type certificatePage struct {
 	Pager     pager
 	Incidents []assure.Incident
 	History   historyView
-	Quiet     bool // most links have nothing claimed about them, so that the chain says little
+	Renewal   *renewalView // nil when notafter does not renew it itself
+	Quiet     bool         // most links have nothing claimed about them, so that the chain says little
 }
 
 // findingView is one finding, with every endpoint it was seen at.
@@ -49,14 +50,34 @@ func (s *Server) certificate(v *visit) error {
 	if err != nil {
 		return fmt.Errorf("read the history of %q: %w", name, err)
 	}
+	about := c.Claims
+	if n > 1 && s.opts.Renewals != nil { // the claims about the renewal stand on the first page
+		first, err := s.opts.Reader.Certificate(ctx, name, claimsShown, 0)
+		if err != nil {
+			return fmt.Errorf("read certificate %q: %w", name, err)
+		}
+		about = first.Claims
+	}
+	st, err := s.standing(ctx, name, about, attemptsRead)
+	if err != nil {
+		return err
+	}
+	var due time.Time
 	letters := lettering{}
+	var renewal *renewalView
+	if st != nil {
+		due, renewal = st.State.Due, s.newRenewalView(st, v.now)
+	}
 	p := certificatePage{
-		page: v.page(c.Row.Certificate, "overview"), Row: newRowView(c.Row, certificateLinks(), v.now), Quiet: len(c.Row.Links) < 3, Incidents: c.Open,
+		page: v.page(c.Row.Certificate, "overview"), Row: newRowView(c.Row, certificateLinks(), due, v.now), Renewal: renewal, Quiet: len(c.Row.Links) < 3, Incidents: c.Open,
 		History: newHistory(runs, letters, v.now), Pager: newPager(v.r, n, claimsShown, len(c.Claims), c.Total, false),
 	}
 	p.Findings = groupFindings(c.Claims)
 	for _, cv := range c.Claims {
-		e := newEndpointView(cv, letters, v.now, s.opts.Policy)
+		if st != nil && ofRenewal(cv.Claim) {
+			continue // the part about the renewal tells of it
+		}
+		e := newEndpointView(cv, letters, due, v.now, s.opts.Policy)
 		if cv.Claim.Link == assure.Serving {
 			p.Endpoints = append(p.Endpoints, e)
 		} else {
@@ -77,7 +98,7 @@ func groupFindings(claims []assure.ClaimView) []findingView {
 	var out []findingView
 	for _, c := range claims {
 		for _, f := range c.Findings {
-			where := strings.TrimSpace(c.Claim.Subject + " " + f.Address)
+			where := strings.TrimSpace(subjectWords(c.Claim.Subject) + " " + f.Address)
 			k := key{f.Cause, f.Reason, f.Stage}
 			i, ok := index[k]
 			if !ok {
@@ -137,7 +158,7 @@ func (s *Server) lookNow(v *visit) error {
 		Claim: j.Claim, Verdict: j.Verdict, Findings: j.Findings, ValidUntil: j.ValidUntil, RenewBy: j.RenewBy,
 		Evidence: &assure.Evidence{Fact: served, Observer: "this request", FirstSeen: v.now, LastSeen: v.now, Count: 1},
 	}
-	e := newEndpointView(cv, lettering{}, v.now, s.opts.Policy)
+	e := newEndpointView(cv, lettering{}, time.Time{}, v.now, s.opts.Policy)
 	p.Result, p.Verdict, p.Found = &e, j.Verdict, groupFindings([]assure.ClaimView{cv})
 	return s.render(v.w, v.r, http.StatusOK, "look", p)
 }
@@ -171,9 +192,15 @@ func (s *Server) monitor(v *visit) error {
 	return s.render(v.w, v.r, http.StatusOK, "monitor", p)
 }
 
-// About says what a part of the watch is for.
+// About says what a claim that is not about an endpoint is for; empty for others.
 func (e endpointView) About() string {
 	switch {
+	case e.Claim.Subject == assure.SubjectRenewal:
+		return "The last renewal worked, or none is due."
+	case e.Claim.Subject == assure.SubjectIssuance:
+		return "A certificate for all declared names has been issued."
+	case rungTexts[assure.AttemptKind(e.Claim.Subject)].proves != "":
+		return rungTexts[assure.AttemptKind(e.Claim.Subject)].proves
 	case e.Claim.Link == assure.People:
 		return "A channel through which people are told."
 	case e.Claim.Subject == assure.SubjectPatrol:

@@ -40,7 +40,9 @@ type bar struct {
 	HasRenewalMark bool
 }
 
-func newBar(now, renewBy, until time.Time) bar {
+// newBar draws a runway. due is when the next renewal is due, as far as notafter plans it itself; while that lies ahead, it
+// is the mark, else the moment at which the renewal must have happened.
+func newBar(now, due, renewBy, until time.Time) bar {
 	switch {
 	case until.IsZero():
 		return bar{State: "unknown"}
@@ -49,6 +51,9 @@ func newBar(now, renewBy, until time.Time) bar {
 	}
 	b := bar{State: "good", Until: max(along(until.Sub(now)), 0.01)}
 	b.Renew = b.Until
+	if due.After(now) && due.Before(until) {
+		renewBy = due
+	}
 	if !renewBy.IsZero() {
 		if !renewBy.After(now) {
 			b.State, b.Renew = "late", 0
@@ -77,14 +82,21 @@ type mark struct {
 	Past         bool
 }
 
-// newLife draws the plan. pathEnd is when the best path ends, zero when there is none or it ends with the leaf.
-func newLife(leaf assure.Cert, plan assure.Life, renewBy, pathEnd, now time.Time) life {
+// newLife draws the plan. due is when the renewal is due, zero when somebody else plans it; pathEnd is when the best path ends, zero when there is none or it ends with the leaf.
+func newLife(plan assure.Life, due, renewBy, pathEnd, now time.Time) life {
 	total := plan.NotAfter.Sub(plan.NotBefore)
 	at := func(t time.Time) float64 {
 		if total <= 0 {
 			return 1
 		}
 		return min(1, max(0, float64(t.Sub(plan.NotBefore))/float64(total)))
+	}
+	expected := "Renewal expected"
+	if due.After(plan.NotBefore) && due.Before(plan.NotAfter) {
+		plan.Expected, expected = due, "Renewal due"
+		if plan.RenewBy.Before(due) {
+			plan.RenewBy = due
+		}
 	}
 	if renewBy.IsZero() || renewBy.Before(plan.Expected) || renewBy.After(plan.NotAfter) {
 		renewBy = plan.RenewBy
@@ -99,7 +111,7 @@ func newLife(leaf assure.Cert, plan assure.Life, renewBy, pathEnd, now time.Time
 	}
 	l.Marks = []mark{
 		{"start", "Valid from", plan.NotBefore, false},
-		{"expected", "Renewal expected", plan.Expected, false},
+		{"expected", expected, plan.Expected, false},
 		{"renew", "Renewed by, at the latest", renewBy, false},
 		{"page", "Somebody is paged", pageAt, false},
 		{"end", "Expires", plan.NotAfter, false},

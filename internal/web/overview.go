@@ -93,8 +93,12 @@ func (s *Server) overview(v *visit) error {
 		}
 	}
 	p.Tabs = tabs(v.r, q, rows)
+	due, err := s.dueTimes(ctx, rows.Rows)
+	if err != nil {
+		return err
+	}
 	for _, r := range rows.Rows {
-		p.Rows = append(p.Rows, newRowView(r, p.Links, v.now))
+		p.Rows = append(p.Rows, newRowView(r, p.Links, due[r.Certificate], v.now))
 	}
 	p.Counts.Rows = nil
 	return s.render(v.w, v.r, http.StatusOK, "overview", p)
@@ -135,8 +139,28 @@ func (s *Server) refusing(ctx context.Context, now time.Time) (string, error) {
 	return "At least " + plural(n, "certificate") + " refused now.", nil
 }
 
-func newRowView(r assure.Row, links []assure.Link, now time.Time) rowView {
-	w := rowView{Row: r, Verdict: worst(r.Links), Bar: newBar(now, r.RenewBy, r.ValidUntil)}
+// dueTimes are when the next renewals of those that notafter renews itself are due.
+func (s *Server) dueTimes(ctx context.Context, rows []assure.Row) (map[string]time.Time, error) {
+	if s.opts.Renewals == nil || len(rows) == 0 {
+		return nil, nil
+	}
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.Certificate
+	}
+	states, err := s.opts.Renewals.Renewals(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("read when renewals are due: %w", err)
+	}
+	due := make(map[string]time.Time, len(states))
+	for _, r := range states {
+		due[r.Certificate] = r.Due
+	}
+	return due, nil
+}
+
+func newRowView(r assure.Row, links []assure.Link, due, now time.Time) rowView {
+	w := rowView{Row: r, Verdict: worst(r.Links), Bar: newBar(now, due, r.RenewBy, r.ValidUntil)}
 	for _, l := range links {
 		w.Cells = append(w.Cells, linkCell{l, r.Links[l]})
 	}

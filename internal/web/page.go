@@ -268,6 +268,9 @@ func functions(a *assets) template.FuncMap {
 	return template.FuncMap{
 		"asset":   func(name string) string { return a.urls[name] },
 		"when":    when,
+		"ago":     ago,
+		"brief":   brief,
+		"subject": subjectWords,
 		"span":    assure.Ago,
 		"left":    left,
 		"count":   count,
@@ -294,6 +297,15 @@ func when(now, t time.Time) template.HTML {
 	}
 	t = t.UTC()
 	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `">` + t.Format("2 Jan 2006 15:04 UTC") + ` <span class="rel">` + relative(now, t) + `</span></time>`)
+}
+
+// ago shows how far a moment is from now, and the moment itself to whoever points at it.
+func ago(now, t time.Time) template.HTML {
+	if t.IsZero() {
+		return "not known"
+	}
+	t = t.UTC()
+	return template.HTML(`<time class="bare" datetime="` + t.Format(time.RFC3339) + `" title="` + t.Format("2 Jan 2006 15:04:05 UTC") + `"><span class="rel">` + relative(now, t) + `</span></time>`)
 }
 
 func relative(now, t time.Time) string {

@@ -60,8 +60,9 @@ const (
 	chainsShown    = 6
 )
 
-func newEndpointView(c assure.ClaimView, letters lettering, now time.Time, p assure.Policy) endpointView {
-	e := endpointView{ClaimView: c, Bar: newBar(now, c.RenewBy, c.ValidUntil)}
+// newEndpointView shows a claim. due is when the next renewal is due, zero when notafter does not renew it.
+func newEndpointView(c assure.ClaimView, letters lettering, due, now time.Time, p assure.Policy) endpointView {
+	e := endpointView{ClaimView: c, Bar: newBar(now, due, c.RenewBy, c.ValidUntil)}
 	if c.Evidence == nil {
 		e.Trouble = "Nobody has looked yet."
 		return e
@@ -69,7 +70,7 @@ func newEndpointView(c assure.ClaimView, letters lettering, now time.Time, p ass
 	e.SeenAt = c.Evidence.LastSeen
 	switch f := c.Evidence.Fact.(type) {
 	case assure.Served:
-		e.show(f, letters, now, p)
+		e.show(f, letters, due, now, p)
 	case assure.Blind:
 		e.Trouble = "notafter could not see: " + f.Detail
 	case nil:
@@ -80,7 +81,7 @@ func newEndpointView(c assure.ClaimView, letters lettering, now time.Time, p ass
 	return e
 }
 
-func (e *endpointView) show(s assure.Served, letters lettering, now time.Time, p assure.Policy) {
+func (e *endpointView) show(s assure.Served, letters lettering, due, now time.Time, p assure.Policy) {
 	marks := letters.chains(s.Chains)
 	e.Served = true
 	e.DNS = dnsWords(s.DNS)
@@ -120,7 +121,7 @@ func (e *endpointView) show(s assure.Served, letters lettering, now time.Time, p
 	}
 	if e.Leaf != nil {
 		plan := assure.PlanLife(e.Leaf.NotBefore, e.Leaf.NotAfter, e.Claim.TimeToRepair, p)
-		l := newLife(*e.Leaf, plan, e.RenewBy, deciding.NotAfter, now)
+		l := newLife(plan, due, e.RenewBy, deciding.NotAfter, now)
 		e.Life = &l
 	}
 }
@@ -385,6 +386,10 @@ func factWords(f assure.Fact) string {
 			words += ": " + d
 		}
 		return words + "."
+	case assure.Rehearsed:
+		return rehearsedWords(f)
+	case assure.Renewing:
+		return renewingWords(f)
 	case nil:
 		return "Nothing is on record."
 	}

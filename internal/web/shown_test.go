@@ -88,7 +88,7 @@ func TestOneLetterForOneCertificate(t *testing.T) {
 	}
 	letters := lettering{}
 	h := newHistory([]assure.Run{{Subject: "a", Fact: now, FirstSeen: worldNow, LastSeen: worldNow}, {Subject: "a", Fact: before, FirstSeen: worldNow.Add(-time.Hour), LastSeen: worldNow}}, letters, worldNow)
-	e := newEndpointView(assure.ClaimView{Evidence: &assure.Evidence{Fact: now}}, letters, worldNow, assure.Policy{})
+	e := newEndpointView(assure.ClaimView{Evidence: &assure.Evidence{Fact: now}}, letters, time.Time{}, worldNow, assure.Policy{})
 	if h.Runs[1].Mark != "A" || h.Runs[0].Mark != "B" {
 		t.Errorf("the history has %s and then %s, want A and then B", h.Runs[1].Mark, h.Runs[0].Mark)
 	}

@@ -365,3 +365,9 @@ func (w *world) progress(name string, change func(a *assure.Attempt)) {
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
+
+func wishes(w *world) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.wishes)
+}

@@ -36,20 +36,26 @@
     if (!Number.isNaN(now)) skew = now - Date.now();
   };
 
-  // Where somebody is: the focused element by its id or its address, what is written in fields, and how far regions
-  // are scrolled.
+  // Where somebody is: the focused element by its id or its address, what is written in fields, what is folded open, and
+  // how far regions are scrolled.
   const place = (root) => {
     const at = document.activeElement;
     const focus = root.contains(at) ? at : null;
-    const key = !focus ? null : focus.id ? `#${CSS.escape(focus.id)}` : focus.getAttribute("href") ? `a[href="${CSS.escape(focus.getAttribute("href"))}"]` : null;
+    const fold = focus && focus.tagName === "SUMMARY" ? focus.parentElement.id : "";
+    const key = !focus ? null : fold ? `#${CSS.escape(fold)} > summary` : focus.id ? `#${CSS.escape(focus.id)}` : focus.getAttribute("href") ? `a[href="${CSS.escape(focus.getAttribute("href"))}"]` : null;
     const fields = [...root.querySelectorAll("input[id], select[id], textarea[id]")]
       .filter((f) => f.type !== "hidden" && (f.value !== (f.defaultValue ?? f.value) || f === at || f.tagName === "SELECT"))
       .map((f) => ({ id: f.id, value: f.value, from: f === at && f.setSelectionRange && f.type !== "checkbox" ? f.selectionStart : null, to: f === at ? f.selectionEnd : null }));
     const regions = [...root.querySelectorAll("[role=region][aria-label]")].map((r) => ({ name: r.getAttribute("aria-label"), left: r.scrollLeft, focused: r === at }));
-    return { key, fields, regions, x: window.scrollX, y: window.scrollY };
+    const folds = [...root.querySelectorAll("details[id]")].map((d) => ({ id: d.id, open: d.open }));
+    return { key, folds, fields, regions, x: window.scrollX, y: window.scrollY };
   };
 
   const restore = (root, p) => {
+    for (const f of p.folds) {
+      const el = document.getElementById(f.id);
+      if (el) el.open = f.open;
+    }
     for (const f of p.fields) {
       const el = document.getElementById(f.id);
       if (!el) continue;
