@@ -39,7 +39,7 @@ type RFC2136Options struct {
 
 // RFC2136 writes TXT values by dynamic update. Each update adds or deletes exactly one value and has no prerequisite, so
 // that writers of the same name keep each other's values without having to agree; only the TTL of the record set becomes
-// ours while it holds our value, as a set has but one (RFC 2181 §5.2). It implements renew.DNS.
+// ours and stays so, as a set has but one (RFC 2181 §5.2). It implements renew.DNS.
 type RFC2136 struct {
 	o   RFC2136Options
 	key tsigKey
