@@ -73,7 +73,7 @@ func renewConfig(t *testing.T, r *renewed, p pace) *config.Config {
 		}
 	}
 	dns := func(d config.RenewerDNS) *config.RenewerDNS {
-		d.Propagation, d.AuthoritativePort, d.PublicResolvers = config.Duration(10*time.Second), r.Zones.Port(), []string{r.Zones.ResolverAddr()}
+		d.TTL, d.Propagation, d.AuthoritativePort, d.PublicResolvers = config.Duration(time.Second), config.Duration(10*time.Second), r.Zones.Port(), []string{r.Zones.ResolverAddr()}
 		return &d
 	}
 	rehearse := config.Rehearse{Static: every(p.canary), Permission: every(p.canary), Canary: every(p.canary), Authorization: every(p.authorization)}

@@ -153,18 +153,18 @@ func pool(path string) (*x509.CertPool, error) {
 func (b *builder) dns(d *config.RenewerDNS) (func() renew.DNS, renew.Asker, error) {
 	switch {
 	case d.Azure != nil:
-		return b.azure(d.Azure)
+		return b.azure(d.Azure, d.TTL.Std())
 	case d.RFC2136 != nil:
-		return b.rfc2136(d.RFC2136)
+		return b.rfc2136(d.RFC2136, d.TTL.Std())
 	case d.Lego != nil:
 		return b.lego(d.Lego)
 	}
 	return nil, nil, errors.New("nothing is set")
 }
 
-func (b *builder) azure(a *config.AzureDNS) (func() renew.DNS, renew.Asker, error) {
+func (b *builder) azure(a *config.AzureDNS, ttl time.Duration) (func() renew.DNS, renew.Asker, error) {
 	o := dnswriter.AzureOptions{
-		Subscription: a.Subscription, ResourceGroup: a.ResourceGroup, Zone: a.Zone, Cloud: string(a.Cloud), Endpoint: a.Endpoint.Value(), Authority: a.Authority.Value(),
+		Subscription: a.Subscription, ResourceGroup: a.ResourceGroup, Zone: a.Zone, TTL: ttl, Cloud: string(a.Cloud), Endpoint: a.Endpoint.Value(), Authority: a.Authority.Value(),
 		Credential: dnswriter.AzureCredential{Tenant: a.Tenant, Client: a.ClientID},
 	}
 	switch {

@@ -213,6 +213,9 @@ func (v *validator) writer(key string, d *RenewerDNS, challenge Challenge) {
 	if v.given(key + ".propagation") {
 		v.atLeast(key+".propagation", d.Propagation, time.Second)
 	}
+	if v.given(key + ".ttl") {
+		v.atLeast(key+".ttl", d.TTL, time.Second)
+	}
 	if a := d.Azure; a != nil {
 		v.zone(key+".azure.zone", a.Zone)
 		if !a.ClientSecret.IsZero() && (a.ClientID == "" || a.Tenant == "") {
