@@ -57,8 +57,8 @@ func (r *RFC2136) exchange(ctx context.Context, network, server string, m *dns.M
 		return nil, tsigLost(err)
 	}
 	var bad error
-	for buf := make([]byte, dns.MaxMsgSize); ; {
-		n, err := tsigRead(conn, network, buf)
+	for {
+		buf, err := tsigRead(conn, network)
 		if err != nil {
 			if bad != nil {
 				return nil, bad
@@ -66,9 +66,9 @@ func (r *RFC2136) exchange(ctx context.Context, network, server string, m *dns.M
 			return nil, tsigLost(err)
 		}
 		got := new(dns.Msg)
-		if n < 12 || binary.BigEndian.Uint16(buf) != m.Id || got.Unpack(buf[:n]) != nil || !got.Response || got.Opcode != m.Opcode {
+		if len(buf) < 12 || binary.BigEndian.Uint16(buf) != m.Id || got.Unpack(buf) != nil || !got.Response || got.Opcode != m.Opcode {
 			bad = errors.New("sends what is no answer")
-		} else if bad = r.genuine(got, buf[:n], mac, signed); bad == nil {
+		} else if bad = r.genuine(got, buf, mac, signed); bad == nil {
 			return got, nil
 		}
 		if network == "tcp" {
@@ -101,15 +101,19 @@ func (r *RFC2136) genuine(m *dns.Msg, wire []byte, mac string, signed bool) erro
 	return nil
 }
 
-func tsigRead(conn net.Conn, network string, buf []byte) (int, error) {
+func tsigRead(conn net.Conn, network string) ([]byte, error) {
 	if network == "udp" {
-		return conn.Read(buf)
+		buf := make([]byte, 4096) // more than EDNS asks for; what is longer does not parse
+		n, err := conn.Read(buf)
+		return buf[:n], err
 	}
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return 0, err
+		return nil, err
 	}
-	return io.ReadFull(conn, buf[:binary.BigEndian.Uint16(size[:])])
+	buf := make([]byte, binary.BigEndian.Uint16(size[:]))
+	_, err := io.ReadFull(conn, buf)
+	return buf, err
 }
 
 // tsigLost is why nothing came, in words that follow the server's name.

@@ -142,19 +142,19 @@ func (c *Checker) exchange(ctx context.Context, network, server string, q query,
 	if _, err := conn.Write(wire); err != nil {
 		return nil, c.lost(ctx, server, err)
 	}
-	for buf := make([]byte, dns.MaxMsgSize); ; {
-		n, err := read(conn, network, buf)
+	for {
+		buf, err := read(conn, network)
 		if err != nil {
 			return nil, c.lost(ctx, server, err)
 		}
-		if n < 12 || binary.BigEndian.Uint16(buf) != out.Id {
+		if len(buf) < 12 || binary.BigEndian.Uint16(buf) != out.Id {
 			if network == "tcp" {
 				return nil, &fault{nonsense, "sent an answer to another question"}
 			}
 			continue // somebody else's packet, or a late one
 		}
 		m := new(dns.Msg)
-		if err := m.Unpack(buf[:n]); err != nil {
+		if err := m.Unpack(buf); err != nil {
 			return nil, &fault{nonsense, "sent an answer that cannot be read"}
 		}
 		if !m.Response || !repeats(m, q) {
@@ -164,15 +164,19 @@ func (c *Checker) exchange(ctx context.Context, network, server string, q query,
 	}
 }
 
-func read(conn net.Conn, network string, buf []byte) (int, error) {
+func read(conn net.Conn, network string) ([]byte, error) {
 	if network == "udp" {
-		return conn.Read(buf)
+		buf := make([]byte, 4096) // more than EDNS asks for; what is longer does not parse
+		n, err := conn.Read(buf)
+		return buf[:n], err
 	}
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return 0, err
+		return nil, err
 	}
-	return io.ReadFull(conn, buf[:binary.BigEndian.Uint16(size[:])])
+	buf := make([]byte, binary.BigEndian.Uint16(size[:]))
+	_, err := io.ReadFull(conn, buf)
+	return buf, err
 }
 
 // repeats reports whether an answer is one to the question. A server that could not read it need not repeat it.

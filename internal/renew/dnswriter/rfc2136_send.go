@@ -95,8 +95,8 @@ func (w *RFC2136) exchange(ctx context.Context, network, server string, m *dns.M
 		return nil, false, tsigLost(err)
 	}
 	var bad error
-	for buf := make([]byte, dns.MaxMsgSize); ; {
-		n, err := tsigRead(conn, network, buf)
+	for {
+		buf, err := tsigRead(conn, network)
 		if err != nil {
 			if bad != nil {
 				return nil, true, bad
@@ -105,11 +105,11 @@ func (w *RFC2136) exchange(ctx context.Context, network, server string, m *dns.M
 			return nil, !errors.Is(err, syscall.ECONNREFUSED), tsigLost(err)
 		}
 		got := new(dns.Msg)
-		if n < 12 || binary.BigEndian.Uint16(buf) != m.Id {
+		if len(buf) < 12 || binary.BigEndian.Uint16(buf) != m.Id {
 			bad = errors.New("answers something else")
-		} else if got.Unpack(buf[:n]) != nil || !got.Response || got.Opcode != m.Opcode || !tsigSameQuestion(m, got) {
+		} else if got.Unpack(buf) != nil || !got.Response || got.Opcode != m.Opcode || !tsigSameQuestion(m, got) {
 			bad = errors.New("sends what cannot be read")
-		} else if err := w.genuine(got, buf[:n], mac, signed); err != nil {
+		} else if err := w.genuine(got, buf, mac, signed); err != nil {
 			bad = err
 		} else {
 			return got, true, nil
@@ -151,15 +151,19 @@ func tsigSameQuestion(m, got *dns.Msg) bool {
 	return len(got.Question) == 1 && strings.EqualFold(got.Question[0].Name, m.Question[0].Name) && got.Question[0].Qtype == m.Question[0].Qtype
 }
 
-func tsigRead(conn net.Conn, network string, buf []byte) (int, error) {
+func tsigRead(conn net.Conn, network string) ([]byte, error) {
 	if network == "udp" {
-		return conn.Read(buf)
+		buf := make([]byte, 4096) // more than EDNS asks for; what is longer does not parse
+		n, err := conn.Read(buf)
+		return buf[:n], err
 	}
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return 0, err
+		return nil, err
 	}
-	return io.ReadFull(conn, buf[:binary.BigEndian.Uint16(size[:])])
+	buf := make([]byte, binary.BigEndian.Uint16(size[:]))
+	_, err := io.ReadFull(conn, buf)
+	return buf, err
 }
 
 // tsigLost is why nothing came, in words that follow the server's name. The system's own words hold ports that change
