@@ -35,8 +35,8 @@ type Options struct {
 	Timeout time.Duration
 	// Parallel is how many questions are under way at once; zero means 16.
 	Parallel int
-	// Family restricts authoritative servers to IPv4 ("ip4") or IPv6 ("ip6"); empty means both. Without a route to IPv6,
-	// its addresses are passed over as long as others answer.
+	// Family restricts authoritative servers to IPv4 ("ip4") or IPv6 ("ip6"); empty means both. Where no IPv6
+	// address of a zone answers, they are passed over as long as IPv4 does.
 	Family string
 	// Remember is for how long Find and CAA take the servers of a zone, and their addresses, for what they were the last
 	// time; what the servers answer is never remembered, and Delegation remembers nothing. Zero means 30 s, negative

@@ -383,3 +383,24 @@ func TestServersAreRememberedButNotWhatTheyAnswer(t *testing.T) {
 		t.Errorf("a new server is not seen: %+v", p.Servers)
 	}
 }
+
+func TestIPv6ThatLeadsNowhereHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	l, c := world(t, impatient)
+	if !l.HasIPv6() {
+		t.Skip("this machine has no ::1")
+	}
+	must(t, l.AddHost("ns1.both.test", 1, true))
+	must(t, l.AddZone("both.test", "ns1.both.test", "ns2.both.test"))
+	at := find(t, c, "_acme-challenge.both.test")
+	must(t, l.SetTXT("both.test", at.Name, []string{"v"}))
+	must(t, c.Shown(deadline(t), at, "v"))
+	must(t, l.Fault("::1", "", zones.Silent))
+	must(t, c.Shown(deadline(t), at, "v"))
+	must(t, c.Delegation(deadline(t), "both.test"))
+	must(t, l.Fault("::1", "", zones.Refused)) // which is an answer
+	want(t, c.Shown(deadline(t), at, "v"), assure.DelegationBroken, assure.TroubleBroken, "[::1]", "REFUSED")
+	must(t, l.Fault("::1", "", zones.None))
+	must(t, l.Fault("ns2.both.test", "", zones.Silent)) // IPv4 is not excused
+	want(t, c.Shown(deadline(t), at, "v"), assure.DNSFailed, assure.TroubleTransient, "1 of 3", "ns2.both.test")
+}

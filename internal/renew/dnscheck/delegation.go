@@ -68,7 +68,7 @@ func (c *Checker) Delegation(ctx context.Context, name string) error {
 	}
 	all := make([]health, len(full.servers))
 	each(len(all), func(i int) { all[i] = c.health(ctx, zone, full.servers[i]) })
-	all = reachable(all, func(h health) *fault { return h.udp })
+	all = reachable(all, func(h health) (assure.NameServer, *fault) { return h.server, h.udp })
 	if t := c.verdict(zone, parents, full.bare, all); t != nil {
 		return t
 	}

@@ -14,5 +14,5 @@
 //
 // Known gaps: signatures are not checked here; that a zone's DNSSEC is wrong is learnt from a validating resolver, which
 // refuses what it answers with checking disabled. Servers are asked from one place: an anycast address that answers
-// differently elsewhere looks whole.
+// differently elsewhere looks whole, and where no IPv6 address answers at all, IPv6 is taken to be missing here.
 package dnscheck

@@ -38,16 +38,28 @@ func (c *Checker) look(ctx context.Context, at assure.RecordPlace, value string)
 		}
 		out[i] = s
 	})
-	return reachable(out, func(s sight) *fault { return s.f })
+	return reachable(out, func(s sight) (assure.NameServer, *fault) { return s.server, s.f })
 }
 
-// reachable drops what failed for want of a route when something else did not.
-func reachable[T any](all []T, f func(T) *fault) []T {
-	off := func(t T) bool { return f(t) != nil && f(t).kind == noRoute }
-	if !slices.ContainsFunc(all, func(t T) bool { return !off(t) }) {
+// reachable drops what failed for want of a route when something else did not. IPv6 that is silent at every address,
+// while IPv4 answers, is taken for a route that leads nowhere, as many machines and containers have one: a renewal must not
+// wait for it for ever. What answers wrongly over IPv6 still counts.
+func reachable[T any](all []T, of func(T) (assure.NameServer, *fault)) []T {
+	answers, six := false, false // something answers over IPv4; something does over IPv6
+	for _, t := range all {
+		s, f := of(t)
+		if none := f != nil && (f.kind == silent || f.kind == closed || f.kind == noRoute || f.kind == stopped); !none {
+			answers = answers || !isSix(s.Address)
+			six = six || isSix(s.Address)
+		}
+	}
+	if !answers && !six {
 		return all
 	}
-	return slices.DeleteFunc(all, off)
+	return slices.DeleteFunc(all, func(t T) bool {
+		s, f := of(t)
+		return f != nil && (f.kind == noRoute || answers && !six && isSix(s.Address))
+	})
 }
 
 // escaped is a value in the form in which the library gives what it reads (RFC 1035 §5.1).
