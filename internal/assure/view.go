@@ -23,7 +23,7 @@ type Order string
 
 // Orders of an overview.
 const (
-	ByRunway Order = "runway" // soonest refused client first; what is unknown comes before what is known
+	ByRunway Order = "runway" // those that are refused by now first, then what is unknown, then the soonest refused client first
 	ByName   Order = "name"
 )
 

@@ -385,7 +385,12 @@ func overview(t *testing.T, w world) {
 		}
 		return out
 	}
-	same(t, "by runway, unknown first", names(assure.RowQuery{}), []string{"never", "mail", "Ätna_API", "shop"})
+	same(t, "by runway, the refused first, then the unknown", names(assure.RowQuery{}), []string{"mail", "never", "Ätna_API", "shop"})
+	for i, name := range []string{"mail", "never", "Ätna_API", "shop"} {
+		same(t, "one a page", names(assure.RowQuery{Limit: 1, Offset: i}), []string{name})
+	}
+	same(t, "beyond the last", names(assure.RowQuery{Offset: 4}), []string(nil))
+	same(t, "across the parts", names(assure.RowQuery{Limit: 2, Offset: 1}), []string{"never", "Ätna_API"})
 	same(t, "by name", names(assure.RowQuery{Order: assure.ByName}), []string{"mail", "never", "shop", "Ätna_API"})
 	same(t, "second page", names(assure.RowQuery{Limit: 2, Offset: 2}), []string{"Ätna_API", "shop"})
 	same(t, "search by name, case ignored", names(assure.RowQuery{Search: "äTNA_a"}), []string{"Ätna_API"})

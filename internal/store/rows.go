@@ -62,19 +62,58 @@ func (db *DB) Rows(ctx context.Context, query assure.RowQuery) (assure.Rows, err
 				return err
 			}
 		}
-		order := ` ORDER BY valid_until, name`
-		if query.Order == assure.ByName {
-			order = ` ORDER BY name`
-		}
 		limit, offset := bounds(query.Limit, query.Offset, 50, 500)
-		n := len(args)
-		out.Rows, err = all(ctx, q, scanRow, `SELECT `+summaryColumns+` FROM certificate`+where+order+fmt.Sprintf(" LIMIT $%d OFFSET $%d", n+1, n+2), append(args, limit, offset)...)
+		if query.Order == assure.ByName {
+			n := len(args)
+			out.Rows, err = all(ctx, q, scanRow, `SELECT `+summaryColumns+` FROM certificate`+where+fmt.Sprintf(" ORDER BY name LIMIT $%d OFFSET $%d", n+1, n+2), append(args, limit, offset)...)
+		} else {
+			out.Rows, err = byRunway(ctx, q, where, args, limit, offset)
+		}
 		if err != nil {
 			return err
 		}
 		return live(ctx, q, out.Rows)
 	})
 	return out, err
+}
+
+// byRunway reads a page with those whose clients are refused by now first, then those of which it is not known when they
+// will be, then the rest, each by the end of the runway. It reads the three one after another, each in the order of the
+// index: sorting by a term that depends on the time would read every certificate for each page.
+func byRunway(ctx context.Context, q querier, where string, args []any, limit, offset int) ([]assure.Row, error) {
+	var out []assure.Row
+	now, n := micro(q.db.now()), len(args)
+	args = append(slices.Clone(args), now)
+	glue := " WHERE "
+	if where != "" {
+		glue = where + " AND "
+	}
+	at := fmt.Sprintf("$%d", n+1)
+	for _, part := range []string{
+		"valid_until > 0 AND valid_until <= " + at,
+		"valid_until = 0 AND valid_until <= " + at, // the second term is always true and names the argument
+		"valid_until > " + at,
+	} {
+		if offset > 0 {
+			var skip int
+			if err := q.row(ctx, `SELECT count(*) FROM certificate`+glue+part, args...).Scan(&skip); err != nil {
+				return nil, err
+			}
+			if skip <= offset {
+				offset -= skip
+				continue
+			}
+		}
+		rows, err := all(ctx, q, scanRow, `SELECT `+summaryColumns+` FROM certificate`+glue+part+
+			fmt.Sprintf(" ORDER BY valid_until, name LIMIT $%d OFFSET $%d", n+2, n+3), append(slices.Clone(args), limit-len(out), offset)...)
+		if err != nil {
+			return nil, err
+		}
+		if out, offset = append(out, rows...), 0; len(out) == limit {
+			break
+		}
+	}
+	return out, nil
 }
 
 // conditions gives the WHERE of an overview. find is the database's function for a place in a text.

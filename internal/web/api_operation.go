@@ -66,7 +66,7 @@ type countDoc struct {
 func (s *Server) registerReads(api huma.API) {
 	read := s.opts.Reader
 	const certificates = "/api/v1/certificates"
-	huma.Register(api, describe("GET", certificates, "list-certificates", "The shortest runway comes first; what is not known comes before what is."),
+	huma.Register(api, describe("GET", certificates, "list-certificates", "By runway, those whose clients are refused now come first, then those of which it is not known when they will be, then the shortest runway."),
 		func(ctx context.Context, in *struct {
 			Search   string `query:"search" maxLength:"200" doc:"Part of a name or of an endpoint" example:"example.com"`
 			Verdict  string `query:"verdict" enum:"upheld,broken,unknown"`

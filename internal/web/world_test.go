@@ -274,7 +274,16 @@ func (w *world) open(ch assure.Changes) {
 
 func (w *world) summarise() {
 	slices.SortStableFunc(w.rows, func(a, b assure.Row) int {
-		return cmp.Or(a.ValidUntil.Compare(b.ValidUntil), cmp.Compare(a.Certificate, b.Certificate))
+		part := func(r assure.Row) int {
+			switch {
+			case r.ValidUntil.IsZero():
+				return 1
+			case r.ValidUntil.After(worldNow):
+				return 2
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(part(a), part(b)), a.ValidUntil.Compare(b.ValidUntil), cmp.Compare(a.Certificate, b.Certificate))
 	})
 	for i := range w.rows {
 		for _, v := range w.incidents {
