@@ -52,6 +52,7 @@ func conform(t *testing.T, open func(t *testing.T, c *clock) *DB) {
 		"a wish for a renewal is kept until it was seen":             wishes,
 		"an issued certificate is kept once, the newest is found":    issuedCerts,
 		"attempts are kept with their steps, the newest of a kind":   attempts,
+		"the last success of each rung is known":                     climbed,
 		"what was written into a zone is withdrawn by one":           journal,
 		"hostile text about renewals is stored":                      hostileRenewal,
 		"renewing can be done again when an answer was lost":         lostRenewal,
