@@ -53,8 +53,12 @@ func (l *Lego) ask(ctx context.Context, q legochild.Request) (legochild.Answer, 
 	}
 	cmd := exec.CommandContext(ctx, l.o.Command[0], l.o.Command[1:]...) // #nosec G204 -- our own program
 	cmd.Env = l.env
-	cmd.Stdin = bytes.NewReader(append(line, '\n'))
-	out, said := &bounded{most: legochild.MaxLine}, &ending{most: legoStderr}
+	// The pipe stays open until the answer is there: its end tells the child that we are gone, and then it gives up.
+	ask, err := cmd.StdinPipe()
+	if err != nil {
+		return legochild.Answer{}, l.trouble(assure.TroubleTransient, q.Name, "start the DNS writer's child: "+err.Error(), false)
+	}
+	out, said := &bounded{most: legochild.MaxLine, line: func() { _ = ask.Close() }}, &ending{most: legoStderr}
 	cmd.Stdout, cmd.Stderr = out, said
 	apart(cmd)
 	cmd.Cancel = func() error { return killAll(cmd) }
@@ -62,6 +66,7 @@ func (l *Lego) ask(ctx context.Context, q legochild.Request) (legochild.Answer, 
 	if err := cmd.Start(); err != nil {
 		return legochild.Answer{}, l.trouble(assure.TroubleTransient, q.Name, "start the DNS writer's child: "+err.Error(), false)
 	}
+	_, _ = ask.Write(append(line, '\n')) // a child that does not read it does not answer either
 	err = cmd.Wait()
 	_ = killAll(cmd) // what the child may have left behind
 	a, readErr := oneAnswer(out.b.Bytes())
@@ -109,9 +114,13 @@ type bounded struct {
 	b    bytes.Buffer
 	most int
 	over bool
+	line func() // runs when a line, or too much, has come
 }
 
 func (w *bounded) Write(p []byte) (int, error) {
+	if room := w.most - w.b.Len(); len(p) > room || bytes.IndexByte(p, '\n') >= 0 {
+		w.line()
+	}
 	room := w.most - w.b.Len()
 	if len(p) > room {
 		w.over = true

@@ -2,6 +2,7 @@ package legochild
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,26 +40,38 @@ type Answer struct {
 	Trouble *assure.Trouble `json:"trouble,omitempty"` // set when not OK
 }
 
-// Main answers requests until in ends, and returns the exit status: 0, or 1 when in or out cannot be read or written.
+// Main answers requests until in ends, and returns the exit status: 0, or 1 when in or out cannot be read or written. The
+// end of in is also how it learns that whoever asked is gone: what is under way is given up then, so that nothing is
+// written that nobody would withdraw. Whoever asks keeps in open until the answer is there.
 func Main(in io.Reader, out io.Writer) int {
-	sc := bufio.NewScanner(in)
-	sc.Buffer(make([]byte, 0, 4<<10), MaxLine)
-	enc := json.NewEncoder(out)
-	for sc.Scan() {
-		if strings.TrimSpace(sc.Text()) == "" {
-			continue
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	lines, ended := make(chan []byte), make(chan error, 1)
+	go func() {
+		sc := bufio.NewScanner(in)
+		sc.Buffer(make([]byte, 0, 4<<10), MaxLine)
+		for sc.Scan() {
+			if line := bytes.TrimSpace(sc.Bytes()); len(line) > 0 {
+				lines <- bytes.Clone(line)
+			}
 		}
-		if enc.Encode(answer(sc.Bytes(), os.Getenv)) != nil {
+		cancel()
+		ended <- sc.Err()
+		close(lines)
+	}()
+	enc := json.NewEncoder(out)
+	for line := range lines {
+		if enc.Encode(answer(ctx, line, os.Getenv)) != nil {
 			return 1
 		}
 	}
-	if sc.Err() != nil {
+	if <-ended != nil {
 		return 1
 	}
 	return 0
 }
 
-func answer(line []byte, getenv func(string) string) Answer {
+func answer(ctx context.Context, line []byte, getenv func(string) string) Answer {
 	var q Request
 	if err := json.Unmarshal(line, &q); err != nil {
 		return Answer{Trouble: invalid("the request is not JSON: " + err.Error())}
@@ -78,7 +91,6 @@ func answer(line []byte, getenv func(string) string) Answer {
 			}
 		}
 	}
-	ctx := context.Background()
 	if !q.Deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, q.Deadline)

@@ -3,7 +3,9 @@ package legochild
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +20,14 @@ func TestMainAnswersEachLine(t *testing.T) {
 	for k, v := range set {
 		t.Setenv(k, v)
 	}
-	var in, out bytes.Buffer
-	enc := json.NewEncoder(&in)
+	in, ask := io.Pipe()
+	answers, out := io.Pipe()
+	status := make(chan int, 1)
+	go func() {
+		status <- Main(in, out)
+		_ = out.Close()
+	}()
+	lines := []string{"", "{nonsense"}
 	for _, q := range []Request{
 		{Provider: s.code, Action: Present, Name: name, Value: ours, Deadline: time.Now().Add(time.Minute)},
 		{Provider: s.code, Action: Withdraw, Name: name, Value: ours},
@@ -29,17 +37,21 @@ func TestMainAnswersEachLine(t *testing.T) {
 		{Provider: s.code, Action: Present, Name: name, Value: `a"b`},
 		{Provider: s.code, Action: Present, Name: name, Value: ours, Deadline: time.Unix(1, 0)},
 	} {
-		if err := enc.Encode(q); err != nil {
+		b, err := json.Marshal(q)
+		if err != nil {
 			t.Fatal(err)
 		}
+		lines = append(lines, string(b))
 	}
-	in.WriteString("\n{nonsense\n")
-	if code := Main(&in, &out); code != 0 {
-		t.Fatalf("status %d", code)
-	}
+	dec := json.NewDecoder(answers)
 	var got []string
-	dec := json.NewDecoder(&out)
-	for dec.More() {
+	for _, l := range lines {
+		if _, err := io.WriteString(ask, l+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if l == "" {
+			continue
+		}
 		var a Answer
 		if err := dec.Decode(&a); err != nil {
 			t.Fatal(err)
@@ -50,11 +62,38 @@ func TestMainAnswersEachLine(t *testing.T) {
 			got = append(got, string(a.Trouble.Class))
 		}
 	}
-	if want := "ok ok invalid invalid invalid invalid transient invalid"; strings.Join(got, " ") != want {
+	_ = ask.Close()
+	if code := <-status; code != 0 {
+		t.Errorf("status %d", code)
+	}
+	if want := "invalid ok ok invalid invalid invalid invalid transient"; strings.Join(got, " ") != want {
 		t.Errorf("answers: %v", got)
 	}
 	if len(z.records) != 0 {
 		t.Errorf("left: %v", z.records)
+	}
+}
+
+func TestMainGivesUpWhenWhoeverAskedIsGone(t *testing.T) {
+	asked, gone := make(chan bool, 1), make(chan bool, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- true
+		<-r.Context().Done()
+		gone <- true
+	}))
+	defer s.Close()
+	t.Setenv("DO_AUTH_TOKEN", "do-token-1234567890")
+	t.Setenv("DO_API_URL", s.URL)
+	in, ask := io.Pipe()
+	var out bytes.Buffer
+	status := make(chan int, 1)
+	go func() { status <- Main(in, &out) }()
+	_, _ = io.WriteString(ask, `{"provider":"digitalocean","action":"present","name":"`+name+`","value":"`+ours+`"}`+"\n")
+	<-asked
+	_ = ask.Close()
+	<-gone
+	if code := <-status; code != 0 || !strings.Contains(out.String(), `"class":"transient"`) {
+		t.Errorf("status %d, %s", code, out.String())
 	}
 }
 
@@ -202,7 +241,7 @@ func FuzzAnswer(f *testing.F) {
 		if json.Unmarshal(line, &q) == nil && (q.Provider == "route53" || q.Provider == "gcloud") {
 			return // these look for credentials on the machine
 		}
-		if a := answer(line, func(string) string { return "" }); a.OK || a.Trouble == nil {
+		if a := answer(t.Context(), line, func(string) string { return "" }); a.OK || a.Trouble == nil {
 			t.Fatalf("%+v", a)
 		}
 	})
