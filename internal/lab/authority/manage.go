@@ -94,6 +94,8 @@ func leafOf(certPEM []byte) (*x509.Certificate, error) {
 
 // DeactivateAccount deactivates the account behind the client's back.
 func (a *Authority) DeactivateAccount(url string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	old := a.db.GetAccountByID(idOf(url))
 	if old == nil {
 		return fmt.Errorf("no account %s", url)
@@ -125,6 +127,8 @@ type Order struct {
 
 // Orders are the account's orders, oldest first.
 func (a *Authority) Orders(accountURL string) []Order {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var out []Order
 	for _, o := range a.db.GetOrdersByAccountID(idOf(accountURL)) {
 		out = append(out, seen(o))
