@@ -162,3 +162,16 @@ func TestARehearsalFailsWhenItCannotClearUp(t *testing.T) {
 	err = c.Authorize(deadline(t), Request{Names: []string{"c.example"}}, w.dns(), nil)
 	wantTrouble(t, err, assure.RenewalFailing, assure.TroubleInvalid)
 }
+
+func TestAnAuthorizationThatCannotBeFetched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, authority.Options{})
+	c := w.ca()
+	w.proxy.Add(authority.Fault{At: authority.Authorization, Do: authority.Problem(404, "malformed", "no such authorization", "")})
+	err := c.Authorize(deadline(t), Request{Names: []string{"a.example", "b.example"}}, w.dns(), nil)
+	wantTrouble(t, err, assure.RenewalFailing, assure.TroubleInvalid, "no such authorization")
+	if got := w.states(c); !slices.Equal(got, []string{"deactivated", "deactivated"}) {
+		t.Errorf("the CA holds %q", got)
+	}
+	w.clean()
+}

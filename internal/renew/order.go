@@ -77,7 +77,7 @@ func sortOut(names []string) (wanted, error) {
 		}
 		base, wild := strings.CutPrefix(n, "*.")
 		ascii, err := idna.Lookup.ToASCII(base)
-		if err != nil || !strings.Contains(ascii, ".") || strings.Contains(ascii, "*") {
+		if err != nil || ascii == "" || strings.Contains(ascii, "*") {
 			return w, fmt.Errorf("%q is no name that a certificate can be for", clip(n))
 		}
 		if wild {
@@ -199,6 +199,7 @@ func (c *CA) Issue(ctx context.Context, r Request, solvers []Solver, report func
 		return Issued{}, &failure{&assure.Trouble{Reason: assure.RenewalFailing, Class: assure.TroubleInvalid, Detail: err.Error()}, err}
 	}
 	if err := f.place(ctx); err != nil {
+		f.abandon(ctx)
 		return Issued{}, err
 	}
 	if err := f.prove(ctx); err != nil {
@@ -225,6 +226,7 @@ func (c *CA) Authorize(ctx context.Context, r Request, solvers []Solver, report 
 	f.r.Replaces = nil // nothing will be replaced
 	for try := 1; ; try++ {
 		if err := f.place(ctx); err != nil {
+			_ = f.giveBack(ctx) // what stopped the order is worth more than what stops this
 			return err
 		}
 		reused := f.reused()
