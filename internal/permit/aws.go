@@ -1,6 +1,7 @@
 package permit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 
 // AWSOptions is a hosted zone in Route 53 and the identity whose rights there are asked about.
 type AWSOptions struct {
-	HostedZone string // its id
+	HostedZone string // its id; empty to look for it, as the writer then does, too
 	// Settings are the credentials, by the names of the environment variables that AWS's tools read: keys
 	// (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), a web identity (AWS_ROLE_ARN,
 	// AWS_WEB_IDENTITY_TOKEN_FILE), a profile (AWS_PROFILE and its files), a role to assume with them
@@ -31,8 +32,8 @@ type AWSOptions struct {
 	Settings map[string]string
 	// Principal is the ARN of the user or role that is asked about; empty means the one that signs in.
 	Principal string
-	// IAM and STS replace the services' addresses, for tests and private clouds.
-	IAM, STS string
+	// IAM, STS and Route53 replace the services' addresses, for tests and private clouds.
+	IAM, STS, Route53 string
 	// Client carries the requests; nil means one of our own.
 	Client *http.Client
 }
@@ -44,7 +45,7 @@ const (
 	awsChange = "route53:ChangeResourceRecordSets"
 )
 
-// awsTimeout bounds all that one Ask asks: up to six small requests.
+// awsTimeout bounds all that one Ask asks: some sixteen small requests at most.
 const awsTimeout = time.Minute
 
 // AWS asks IAM to simulate the policies of a user or role (iam:SimulatePrincipalPolicy), which names the statements that
@@ -60,8 +61,11 @@ type AWS struct {
 // NewAWS returns an asker. It asks nothing yet; an error is a wrong setting.
 func NewAWS(o AWSOptions) (*AWS, error) {
 	o.HostedZone = strings.TrimPrefix(o.HostedZone, "/hostedzone/")
-	if !awsZone.MatchString(o.HostedZone) {
-		return nil, errors.New("aws permissions: the id of the hosted zone is required, such as Z0123456789ABC")
+	if o.HostedZone != "" && !awsZone.MatchString(o.HostedZone) {
+		return nil, errors.New("aws permissions: the id of the hosted zone is not like Z0123456789ABC")
+	}
+	if o.HostedZone == "" && o.Principal != "" {
+		return nil, errors.New("aws permissions: the id of the hosted zone is required to ask about another identity")
 	}
 	if (o.Settings["AWS_ACCESS_KEY_ID"] == "") != (o.Settings["AWS_SECRET_ACCESS_KEY"] == "") {
 		return nil, errors.New("aws permissions: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together")
@@ -69,7 +73,7 @@ func NewAWS(o AWSOptions) (*AWS, error) {
 	if o.Principal != "" && !awsARN.MatchString(o.Principal) {
 		return nil, errors.New("aws permissions: the principal is not the ARN of a user or a role")
 	}
-	for _, a := range []string{o.IAM, o.STS} {
+	for _, a := range []string{o.IAM, o.STS, o.Route53} {
 		if err := checkAddress(a); err != nil {
 			return nil, fmt.Errorf("aws permissions: %w", err)
 		}
@@ -149,7 +153,8 @@ func (a *AWS) sts(cfg aws.Config) *sts.Client {
 	})
 }
 
-// Ask answers for listing the TXT records at record, for creating a set of them and for deleting it, in this order.
+// Ask answers for listing the TXT records at record, for creating a set of them and for deleting it, in this order; before
+// these for finding the zone, when it has to be found.
 func (a *AWS) Ask(ctx context.Context, record string) []assure.Access {
 	ctx, cancel := context.WithTimeout(ctx, awsTimeout)
 	defer cancel()
@@ -170,8 +175,16 @@ func (a *AWS) Ask(ctx context.Context, record string) []assure.Access {
 	if who, t = a.withPath(ctx, client, who); t != nil {
 		return a.all(t)
 	}
-	zone := "arn:" + partition + ":route53:::hostedzone/" + a.o.HostedZone
 	var out []assure.Access
+	id := a.o.HostedZone
+	if id == "" {
+		var found assure.Access
+		if id, found = a.find(ctx, cfg, who, record); id == "" {
+			return []assure.Access{found} // about a zone that is not seen nothing can be asked
+		}
+		out = append(out, found)
+	}
+	zone := "arn:" + partition + ":route53:::hostedzone/" + id
 	for _, q := range awsQuestions(record) {
 		out = append(out, a.simulate(ctx, client, who, zone, q))
 	}
@@ -283,7 +296,7 @@ func (a *AWS) all(t *assure.Trouble) []assure.Access {
 		if who == "" {
 			who = "the machine's own identity"
 		}
-		access = complete(access, who, q.name(), "hostedzone/"+a.o.HostedZone)
+		access = complete(access, who, q.name(), "hostedzone/"+cmp.Or(a.o.HostedZone, "*"))
 		access.Trouble.Action = t.Action // what was refused is the question, not what it is about
 		out = append(out, access)
 	}

@@ -196,8 +196,9 @@ func TestAWS(t *testing.T) {
 func TestAWSRefusesWrongSettings(t *testing.T) {
 	t.Parallel()
 	for _, o := range []permit.AWSOptions{
-		{},
 		{HostedZone: "Z1/../x"},
+		{Principal: "arn:aws:iam::123456789012:role/cert-manager"},
+		{HostedZone: "Z1", Route53: "ftp://127.0.0.1"},
 		{HostedZone: "Z1", Principal: "renewer"},
 		{HostedZone: "Z1", IAM: "http://example.com"},
 		{HostedZone: "Z1", Settings: map[string]string{"AWS_ACCESS_KEY_ID": "x"}},
@@ -219,5 +220,50 @@ func TestAWSRefusesWrongSettings(t *testing.T) {
 	sound(t, got)
 	if len(got) != 3 || got[0].Answer != assure.Untold || got[0].Trouble.Class != assure.TroubleTransient {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestAWSFindsTheZone(t *testing.T) {
+	t.Parallel()
+	const rest = " | route53:ListResourceRecordSets=allowed | route53:ChangeResourceRecordSets CREATE TXT=allowed | route53:ChangeResourceRecordSets DELETE TXT=allowed"
+	for title, c := range map[string]struct {
+		status int
+		body   string
+		want   string
+	}{
+		"found":       {200, `<R><HostedZones><HostedZone><Id>/hostedzone/ZPRIVATE</Id><Name>example.com.</Name><Config><PrivateZone>true</PrivateZone></Config></HostedZone><HostedZone><Id>/hostedzone/Z111</Id><Name>example.com.</Name></HostedZone></HostedZones></R>`, "=allowed" + rest},
+		"not there":   {200, `<R><HostedZones><HostedZone><Id>/hostedzone/Z9</Id><Name>zzz.net.</Name></HostedZone></HostedZones></R>`, "=denied/dns_write_denied/missing"},
+		"may not":     {403, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>`, "=denied/dns_write_denied/denied"},
+		"expired":     {403, `<ErrorResponse><Error><Code>ExpiredToken</Code><Message>no</Message></Error></ErrorResponse>`, "=denied/credential_expiring/expired"},
+		"throttled":   {400, `<ErrorResponse><Error><Code>Throttling</Code><Message>no</Message></Error></ErrorResponse>`, "=unclear/permission_unknown/throttled"},
+		"down":        {503, ``, "=unclear/permission_unknown/transient"},
+		"nonsense":    {200, `{`, "=unclear/permission_unknown/broken"},
+		"a bad proxy": {403, `<html>`, "=unclear/permission_unknown/denied"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			r53 := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/") || r.URL.Path != "/2013-04-01/hostedzonesbyname" {
+					t.Errorf("%s %s", r.URL, r.Header.Get("Authorization"))
+				}
+				w.WriteHeader(c.status)
+				_, _ = fmt.Fprint(w, c.body)
+			}))
+			defer r53.Close()
+			s := httptest.NewServer(&amazon{arn: "arn:aws:iam::123456789012:user/renewer", result: always(awsAllowed)})
+			defer s.Close()
+			p, err := permit.NewAWS(permit.AWSOptions{
+				IAM: s.URL, STS: s.URL, Route53: r53.URL,
+				Settings: map[string]string{"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := p.Ask(t.Context(), "_acme-challenge.www.example.com")
+			sound(t, got, "wJalrXUtnFEMI")
+			if told(got) != "route53:ListHostedZonesByName"+c.want {
+				t.Errorf("got %s", told(got))
+			}
+		})
 	}
 }
