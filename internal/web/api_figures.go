@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,7 +21,7 @@ type totalsDoc struct {
 }
 
 type healthDoc struct {
-	Status  string     `json:"status" enum:"ok,failing" doc:"ok when the process lives, the database answers and every part of the watch is upheld"`
+	Status  string     `json:"status" enum:"ok,starting,failing" doc:"ok when the process lives, the database answers and every part of the watch is upheld; starting while the first look at something newly declared is under way and nothing is wrong"`
 	Version string     `json:"version"`
 	Now     time.Time  `json:"now"`
 	Process string     `json:"process" enum:"ok,failing"`
@@ -95,12 +96,22 @@ func (s *Server) health(ctx context.Context) healthDoc {
 		if c.Claim.Link != assure.Monitor {
 			continue
 		}
-		if c.Verdict != assure.Upheld {
-			d.Status = "failing"
-		}
 		d.Watch = append(d.Watch, newClaimDoc(c))
+		switch {
+		case c.Verdict == assure.Upheld:
+		case !beginning(c):
+			d.Status = "failing"
+		case d.Status == "ok":
+			d.Status = "starting"
+		}
 	}
 	return d
+}
+
+// beginning reports whether a claim is unknown only because the first round of looks is under way: whoever judged it says
+// that nothing is wrong, and tells nobody.
+func beginning(c assure.ClaimView) bool {
+	return c.Verdict == assure.Unknown && len(c.Findings) > 0 && !slices.ContainsFunc(c.Findings, func(f assure.Finding) bool { return f.Stage > assure.StageNone || f.Severity.Worse(assure.Info) })
 }
 
 type checkDoc struct {

@@ -26,7 +26,7 @@ type troubleDoc struct {
 
 type stepDoc struct {
 	Name    string      `json:"name" example:"propagation" doc:"Stable"`
-	Title   string      `json:"title" example:"Every name server shows it" doc:"The same for people"`
+	Title   string      `json:"title" example:"Propagation" doc:"The same for people"`
 	Target  string      `json:"target,omitempty" doc:"The name, zone, server, path or endpoint it was about"`
 	Outcome string      `json:"outcome" enum:"done,failed,unclear,skipped"`
 	Detail  string      `json:"detail,omitempty" doc:"What was seen"`

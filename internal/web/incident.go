@@ -2,11 +2,13 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/notafter/notafter/internal/assure"
 )
@@ -49,6 +51,94 @@ type incidentPage struct {
 	AskName    bool
 	Deliveries []deliveryView
 	Undeclared int // touches beyond those shown
+	Stakes     []stakeView
+	MoreStakes int
+	Trouble    *assure.Trouble // what was refused, where it is about a renewal
+	Long       bool            // the summary is too long for a heading of the usual size
+}
+
+// stakeView is a certificate that is at stake, and from when.
+type stakeView struct {
+	Certificate string
+	From        time.Time // its clients are refused, unless it is renewed
+	Due         time.Time // of its next renewal
+}
+
+const (
+	stakesShown = 12
+	longSummary = 140
+)
+
+// stakes are the certificates whose renewal an incident endangers, the soonest refused first, and what was refused.
+func (s *Server) stakes(ctx context.Context, p *incidentPage) error {
+	switch p.I.Link {
+	case assure.Permission, assure.Renewal, assure.Issuance:
+	default:
+		return nil
+	}
+	at := map[string]*stakeView{}
+	var names []string
+	for _, t := range p.Touches {
+		if t.Certificate == "" {
+			continue
+		}
+		v := at[t.Certificate]
+		if v == nil {
+			v = &stakeView{Certificate: t.Certificate}
+			at[t.Certificate] = v
+			names = append(names, t.Certificate)
+		}
+		if h := t.Finding.HurtsAt; !h.IsZero() && (v.From.IsZero() || h.Before(v.From)) {
+			v.From = h
+		}
+	}
+	if s.opts.Renewals != nil && len(names) > 0 {
+		states, err := s.opts.Renewals.Renewals(ctx, names)
+		if err != nil {
+			return fmt.Errorf("read when renewals are due: %w", err)
+		}
+		for _, r := range states {
+			if v := at[r.Certificate]; v != nil {
+				v.Due = r.Due
+			}
+			for _, t := range []*assure.Trouble{r.UnprovenBy, r.LastTrouble} {
+				if t != nil && t.Reason == p.I.Reason && p.Trouble == nil {
+					p.Trouble = t
+				}
+			}
+		}
+		if err := s.findTrouble(ctx, p, names[0]); err != nil {
+			return err
+		}
+	}
+	for _, n := range names {
+		p.Stakes = append(p.Stakes, *at[n])
+	}
+	slices.SortStableFunc(p.Stakes, func(a, b stakeView) int { return a.From.Compare(b.From) })
+	if n := len(p.Stakes); n > stakesShown {
+		p.Stakes, p.MoreStakes = p.Stakes[:stakesShown], n-stakesShown
+	}
+	return nil
+}
+
+// findTrouble looks among the newest attempts of a certificate for the trouble that an incident is about.
+func (s *Server) findTrouble(ctx context.Context, p *incidentPage, certificate string) error {
+	if p.Trouble != nil {
+		return nil
+	}
+	list, err := s.opts.Renewals.Attempts(ctx, certificate, attemptsRead)
+	if err != nil {
+		return fmt.Errorf("read the attempts of %q: %w", certificate, err)
+	}
+	for _, a := range list {
+		for _, st := range a.Steps {
+			if st.Trouble != nil && st.Trouble.Reason == p.I.Reason {
+				p.Trouble = st.Trouble
+				return nil
+			}
+		}
+	}
+	return nil
 }
 
 // deliveryView is one notice through one channel, with the receipt of each attempt.
@@ -82,6 +172,10 @@ func (s *Server) incidentPage(v *visit) (incidentPage, error) {
 			}
 		}
 		p.Deliveries = append(p.Deliveries, dv)
+	}
+	p.Long = len([]rune(i.Summary)) > longSummary
+	if err := s.stakes(v.r.Context(), &p); err != nil {
+		return incidentPage{}, err
 	}
 	slices.SortStableFunc(p.Deliveries, func(a, b deliveryView) int { return cmp.Compare(a.ID, b.ID) })
 	return p, nil

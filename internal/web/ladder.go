@@ -103,26 +103,26 @@ func kindWords(k assure.AttemptKind) string {
 }
 
 var stepTexts = map[string]string{
-	assure.StepDirectory:   "The authority answers",
-	assure.StepAccount:     "The account is valid",
-	assure.StepCAA:         "CAA lets it issue",
-	assure.StepDelegation:  "The delegation holds",
-	assure.StepAsk:         "The cloud allows it",
-	assure.StepOrder:       "Order placed",
-	assure.StepPresent:     "Challenge shown",
-	assure.StepPropagation: "Seen on every server",
-	assure.StepValidate:    "The authority is satisfied",
-	assure.StepWithdraw:    "Challenge taken away",
+	assure.StepDirectory:   "Directory",
+	assure.StepAccount:     "Account",
+	assure.StepCAA:         "CAA",
+	assure.StepDelegation:  "Delegation",
+	assure.StepAsk:         "Permission",
+	assure.StepOrder:       "Order",
+	assure.StepPresent:     "Challenge",
+	assure.StepPropagation: "Propagation",
+	assure.StepValidate:    "Validation",
+	assure.StepWithdraw:    "Withdrawal",
 	assure.StepDeactivate:  "Authorization given back",
-	assure.StepFinalize:    "Certificate issued",
-	assure.StepMatch:       "Key and certificate match",
-	assure.StepInstall:     "Installed",
-	assure.StepReload:      "Server reloaded",
-	assure.StepSeen:        "Served everywhere",
-	assure.StepRollback:    "Put back what was before",
+	assure.StepFinalize:    "Issuance",
+	assure.StepMatch:       "Key and certificate",
+	assure.StepInstall:     "Installation",
+	assure.StepReload:      "Reload",
+	assure.StepSeen:        "Seen in service",
+	assure.StepRollback:    "Rollback",
 }
 
-// stepWords is what a step was to reach, for people.
+// stepWords names a step for people.
 func stepWords(name string) string {
 	if w, ok := stepTexts[name]; ok {
 		return w

@@ -34,11 +34,14 @@ type figures struct {
 	limit int
 
 	findings, claims, incidents, deliveries, oldest, soonest, until, renewBy, leftOut, all, up *prometheus.Desc
+	due, failures, renewed, climbed                                                            *prometheus.Desc // of what is renewed here
 
 	mu    sync.Mutex
 	read  time.Time // on the real clock
 	total assure.Totals
 	rows  []assure.Row
+	books []assure.RenewalState
+	rungs map[string]map[assure.AttemptKind]time.Time
 	count int
 	err   error
 }
@@ -63,6 +66,10 @@ func (s *Server) registerMetrics(reg prometheus.Registerer) error {
 		renewBy:    desc("certificate_renew_by_timestamp_seconds", "When a healthy renewal of the certificate must have happened.", "certificate"),
 		leftOut:    desc("certificates_without_series", "Certificates that have no series of their own because there are too many, or because their end is not known."),
 		all:        desc("certificates", "Declared certificates."),
+		due:        desc("certificate_renewal_due_timestamp_seconds", "When the next renewal of the certificate is due, if notafter renews it itself.", "certificate"),
+		failures:   desc("certificate_renewal_failures", "Renewals of the certificate in a row that failed; 0 after one that worked.", "certificate"),
+		renewed:    desc("certificate_last_renewal_timestamp_seconds", "When the certificate was last renewed and seen in service; absent when never.", "certificate"),
+		climbed:    desc("rehearsal_last_success_timestamp_seconds", "When a rung of the rehearsal of the certificate's next renewal last succeeded; absent when never.", "certificate", "rung"),
 		up:         desc("store_up", "1 when the database answered this scrape; when 0, the other series are absent."),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -93,7 +100,7 @@ func (s *Server) metricsHandler() http.Handler {
 }
 
 func (f *figures) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{f.findings, f.claims, f.incidents, f.deliveries, f.oldest, f.soonest, f.until, f.renewBy, f.leftOut, f.all, f.up} {
+	for _, d := range []*prometheus.Desc{f.findings, f.claims, f.incidents, f.deliveries, f.oldest, f.soonest, f.until, f.renewBy, f.leftOut, f.all, f.up, f.due, f.failures, f.renewed, f.climbed} {
 		ch <- d
 	}
 }
@@ -104,9 +111,12 @@ func (f *figures) load() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 	defer cancel()
-	f.total, f.rows, f.count, f.err = assure.Totals{}, nil, 0, nil
+	f.total, f.rows, f.count, f.err, f.books, f.rungs = assure.Totals{}, nil, 0, nil, nil, nil
 	if f.total, f.err = f.s.opts.Reader.Totals(ctx); f.err == nil {
 		f.rows, f.count, f.err = f.certificates(ctx)
+	}
+	if f.err == nil {
+		f.err = f.renewals(ctx)
 	}
 	f.read = time.Now()
 	if f.err != nil {
@@ -127,6 +137,48 @@ func (f *figures) certificates(ctx context.Context) (rows []assure.Row, total in
 		rows = append(rows, page.Rows[:min(len(page.Rows), max(want, 0))]...)
 		if len(page.Rows) == 0 || len(rows) >= f.limit || len(rows) >= total {
 			return rows, total, nil
+		}
+	}
+}
+
+// renewals reads the books of those certificates that notafter renews itself.
+func (f *figures) renewals(ctx context.Context) (err error) {
+	read := f.s.opts.Renewals
+	var names []string
+	for _, r := range f.rows {
+		if r.Links[assure.Issuance] != "" {
+			names = append(names, r.Certificate)
+		}
+	}
+	if read == nil || len(names) == 0 {
+		return nil
+	}
+	if f.books, err = read.Renewals(ctx, names); err != nil {
+		return err
+	}
+	f.rungs, err = read.Climbed(ctx, names)
+	return err
+}
+
+func (f *figures) collectRenewals(gauge func(*prometheus.Desc, float64, ...string)) {
+	seen := map[string]bool{}
+	for _, r := range f.books {
+		name := strings.ToValidUTF8(r.Certificate, "\ufffd")
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		gauge(f.failures, float64(r.Failures), name)
+		if !r.Due.IsZero() {
+			gauge(f.due, stamp(r.Due), name)
+		}
+		if !r.LastSuccess.IsZero() {
+			gauge(f.renewed, stamp(r.LastSuccess), name)
+		}
+		for _, k := range assure.Ladder() {
+			if t := f.rungs[r.Certificate][k]; !t.IsZero() {
+				gauge(f.climbed, stamp(t), name, rungName(k))
+			}
 		}
 	}
 }
@@ -174,6 +226,7 @@ func (f *figures) Collect(ch chan<- prometheus.Metric) {
 			gauge(f.renewBy, stamp(r.RenewBy), name)
 		}
 	}
+	f.collectRenewals(gauge)
 	gauge(f.all, float64(f.count))
 	gauge(f.leftOut, float64(max(0, f.count-shown)))
 }

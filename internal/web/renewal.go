@@ -17,6 +17,8 @@ type Renewals interface {
 	Attempts(ctx context.Context, certificate string, limit int) ([]assure.Attempt, error)
 	// Renewals returns the states of the given certificates that are known, in no order.
 	Renewals(ctx context.Context, certificates []string) ([]assure.RenewalState, error)
+	// Climbed says when each rung of the rehearsals of certificates was last climbed with success.
+	Climbed(ctx context.Context, certificates []string) (map[string]map[assure.AttemptKind]time.Time, error)
 }
 
 // Renewer carries out what a person asks for. Both return at once and the work goes on; what comes of it is among the
@@ -224,7 +226,9 @@ func (s *Server) rehearseNow(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if a.rungs, err = rungsOf(v.r.PostForm["rung"]); err != nil {
+	// The first choice of the form is every rung that is on, and has no name.
+	names := slices.DeleteFunc(v.r.PostForm["rung"], func(n string) bool { return n == "" })
+	if a.rungs, err = rungsOf(names); err != nil {
 		return httpError{http.StatusUnprocessableEntity, "There is no such rung of the ladder: " + err.Error() + "."}
 	}
 	if err := s.askRehearsal(v.r.Context(), a); err != nil {

@@ -269,11 +269,11 @@ func newAttemptView(a assure.Attempt, now time.Time) attemptView {
 	}
 	switch {
 	case stopped != "":
-		v.Said = fmt.Sprintf("at step %q", stopped)
+		v.Said = "at the step " + stopped
 	case v.State == stateRunning && len(v.Steps) == 0:
 		v.Said = "no step has ended yet"
 	case v.State == stateRunning:
-		v.Said = fmt.Sprintf("after step %q", v.Steps[len(v.Steps)-1].Title)
+		v.Said = "after the step " + v.Steps[len(v.Steps)-1].Title
 	default:
 		v.Said = plural(worked, "step")
 	}
@@ -340,7 +340,7 @@ func rehearsedWords(f assure.Rehearsed) string {
 	for _, s := range f.Steps {
 		switch s.Outcome {
 		case assure.Failed, assure.Unclear:
-			return fmt.Sprintf("%s %s at step %q: %s.", title, s.Outcome, stepWords(s.Name), cmp.Or(strings.TrimRight(s.Detail, ". "), "no reason was given"))
+			return fmt.Sprintf("%s %s at the step %s: %s.", title, s.Outcome, stepWords(s.Name), cmp.Or(strings.TrimRight(s.Detail, ". "), "no reason was given"))
 		case assure.Done:
 			worked++
 		}

@@ -336,6 +336,21 @@ func (w *world) Renewals(_ context.Context, names []string) ([]assure.RenewalSta
 	return out, w.read()
 }
 
+func (w *world) Climbed(_ context.Context, names []string) (map[string]map[assure.AttemptKind]time.Time, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[string]map[assure.AttemptKind]time.Time{}
+	for _, n := range names {
+		out[n] = map[assure.AttemptKind]time.Time{}
+		for _, a := range w.attempts[n] {
+			if a.Outcome == assure.Done && a.Ended.After(out[n][a.Kind]) {
+				out[n][a.Kind] = a.Ended
+			}
+		}
+	}
+	return out, w.read()
+}
+
 // Renew and Rehearse write down what was asked for.
 func (w *world) Renew(_ context.Context, name, who string, force bool) error {
 	return w.wish(name, fmt.Sprintf("renew %s for %s, force %t", name, who, force))
