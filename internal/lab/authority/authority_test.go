@@ -280,7 +280,10 @@ func TestTheProxyMisbehaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Do(r); !errors.Is(err, context.DeadlineExceeded) {
+	if resp, err := client.Do(r); err == nil {
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 100))
+		t.Errorf("a slow answer came at once: %d %q %v, %v", resp.StatusCode, body, err, resp.Header)
+	} else if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a slow answer: %v", err)
 	}
 
