@@ -4,15 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/notafter/notafter/internal/app"
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/config"
 	"github.com/notafter/notafter/internal/lab"
@@ -234,6 +234,15 @@ func TestALostGrantPagesBeforeAnythingIsDue(t *testing.T) {
 	}
 
 	r.Grant()
+	defer func() {
+		if !t.Failed() {
+			return
+		}
+		for _, c := range []string{"shop", "www"} {
+			t.Logf("%s: %s", c, p.text("/api/v1/certificates/"+c+"/renewal?limit=10"))
+		}
+		t.Logf("%s", p.text("/api/v1/incidents/"+grants()[0].ID))
+	}()
 	until(t, time.Minute, "proof", func() bool { return grants()[0].State == "resolved" })
 	if string(r.sites[0].Leaf()) == before[0] && string(r.sites[1].Leaf()) == before[1] {
 		t.Error("the incident closed without a renewal that proved the repair")
@@ -245,11 +254,14 @@ func TestALostGrantPagesBeforeAnythingIsDue(t *testing.T) {
 
 func (p *product) verdict(certificate string, l assure.Link) assure.Verdict {
 	var page struct {
-		Certificates []assure.Row `json:"certificates"`
+		Certificates []struct {
+			Name  string                         `json:"name"`
+			Links map[assure.Link]assure.Verdict `json:"links"`
+		} `json:"certificates"`
 	}
 	p.get("/api/v1/certificates?limit=500", &page)
 	for _, row := range page.Certificates {
-		if row.Certificate == certificate {
+		if row.Name == certificate {
 			return row.Links[l]
 		}
 	}
@@ -264,7 +276,12 @@ func (p *product) touched(id string) int {
 	return v.Touched
 }
 
-var (
-	_ = json.Marshal
-	_ app.Options
-)
+func (p *product) text(path string) string {
+	res, err := http.Get(p.url + path)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, _ := io.ReadAll(res.Body)
+	return string(b)
+}

@@ -95,6 +95,7 @@ type advance struct {
 	notices    []Notice
 	events     []Event
 	worst      map[IncidentID]Finding // whose words the incident carries
+	sure       map[IncidentID]bool    // the last look that cleared something was proof
 	resolution string
 }
 
@@ -102,7 +103,7 @@ func newAdvance(d Docket, s Setting) *advance {
 	s.Now = moment(s.Now)
 	a := &advance{
 		Setting: s, byCause: map[string]*Incident{}, byID: map[IncidentID]*Incident{}, before: map[IncidentID]Incident{},
-		elsewhere: d.Elsewhere, apartStage: d.ElsewhereStage, touches: map[touchKey]Touch{}, was: map[touchKey]Touch{}, cleared: map[touchKey]Touch{}, worst: map[IncidentID]Finding{},
+		elsewhere: d.Elsewhere, apartStage: d.ElsewhereStage, touches: map[touchKey]Touch{}, was: map[touchKey]Touch{}, cleared: map[touchKey]Touch{}, worst: map[IncidentID]Finding{}, sure: map[IncidentID]bool{},
 	}
 	for _, i := range d.Incidents {
 		if i.State == Resolved {
@@ -345,8 +346,9 @@ func (a *advance) clear(j Judgement, filed map[IncidentID]bool) {
 		}
 		t.Clear++
 		t.ClearAt = j.SeenAt
-		if t.Clear >= a.Policy.clear() {
+		if t.Clear >= a.Policy.clear() || j.Sure {
 			a.cleared[key(t)] = t
+			a.sure[t.Incident] = j.Sure
 			if i := a.byID[t.Incident]; i.Speaker == t.Claim {
 				i.Speaker = "" // what is left may speak now
 			}
@@ -460,6 +462,9 @@ func (a *advance) resolve(i *Incident) {
 	i.Resolution = a.resolution
 	if i.Resolution == "" {
 		i.Resolution = fmt.Sprintf("Everything it touched was seen to be well, completely, %d looks in a row.", a.Policy.clear())
+		if a.sure[i.ID] {
+			i.Resolution = "Everything it touched was proven to work: by a rehearsal or a renewal that went through, seen in service."
+		}
 	}
 	a.event(i.ID, "resolved", i.Stage, i.Resolution)
 	for _, route := range slices.Sorted(maps.Keys(i.Told)) {

@@ -31,6 +31,9 @@ type Judgement struct {
 	// Complete is true when everything that the claim is about was really seen: only then may the absence of a finding
 	// close anything.
 	Complete bool
+	// Sure is true when one such look is proof: something was done in earnest and worked. Then the absence of a finding
+	// closes what is open at once, instead of after several looks in a row.
+	Sure bool
 	// SeenAt is when the evidence it rests on was last observed; zero when there is none.
 	SeenAt time.Time
 	// ValidUntil is when the first client will be refused if nothing changes; zero when not known. In the past, or equal

@@ -17,7 +17,7 @@ func renewalRule(b *bench, fact Fact) bool {
 	}
 	p := b.renewalOf(r.Renewer, r.State.Due)
 	s := r.State
-	b.j.Complete = s.Running.IsZero()
+	b.j.Complete, b.j.Sure = s.Running.IsZero(), s.Running.IsZero()
 	if r.Newest != nil {
 		b.j.ValidUntil = r.Newest.NotAfter
 		b.j.RenewBy = p.late()
@@ -70,7 +70,7 @@ func issuanceRule(b *bench, fact Fact) bool {
 		return false
 	}
 	p := b.renewalOf(r.Renewer, r.State.Due)
-	b.j.Complete = true
+	b.j.Complete, b.j.Sure = true, true
 	if r.Newest == nil {
 		f := p.finding(NoCertificate, "none/"+p.name, b.stageOf(true, NoCertificate, "", StagePage))
 		f.HurtsAt = time.Time{}
@@ -125,6 +125,7 @@ func rehearsalRule(b *bench, fact Fact) bool {
 			p.credential(a)
 		}
 	}
+	b.j.Sure = b.j.Complete
 	return true
 }
 

@@ -1,29 +1,25 @@
-// Package renew keeps certificates renewed at ACME authorities, and proves ahead of time that the next renewal will
-// work.
+// Package renew keeps certificates renewed and proves ahead of time that the next renewal will work.
 //
-//	Keeper ── what is due ──> obtain (CA: order, solvers, finalize) ──> keep ──> install ──> seen at every address
-//	   │                          └── DNS writer, propagation, journal
-//	   └── rungs of the ladder: static, permission, canary, authorization, full ──> facts for whoever judges
+// # Who does what
 //
-// The rooms that it needs are interfaces declared here (seam.go): DNS writers, whoever asks DNS and clouds, installers,
-// the viewer of endpoints, the ledger and the sealer. Nothing here judges: attempts and what they met are reported, and
-// whether that is in time is decided elsewhere.
+//	CA      one account at one ACME directory: orders, challenges, renewal windows
+//	Solver  makes a challenge to be seen and takes it away again: DNS by a [DNS] writer, HTTP-01 and TLS-ALPN-01 by a
+//	        [Responder]
+//	Keeper  decides when a certificate is renewed, does it, installs it, and has it seen on every address; in between
+//	        it climbs the rungs of the rehearsal, with the same identity and along the same path
+//
+// What they need from elsewhere they name as interfaces: [DNS], [Zones], [Asker], [Installer], [Viewer], [Ledger].
 //
 // # Who is authoritative
 //
-// The ledger. One process at a time renews or rehearses a certificate, by a lease; what is remembered here is read again
-// when a lease is taken. A process that loses its lease stops what it does. Local time only decides when to look.
+// The ledger. A certificate is renewed or rehearsed by whoever holds its lease, and by nobody else; local time only
+// decides when to try. A TXT value is a row before it is a request: when the process that wrote it dies, another one, or
+// the next life of the same one, withdraws it ([Sweep]).
 //
-// # What is promised
+// # Failure
 //
-// An attempt is written down before anything is done, a DNS value before it is written (the journal), an account's key
-// before the authority hears of it, and a certificate before it is installed. Whatever was presented is withdrawn when an
-// attempt ends, also when it is cancelled; what a process that died left behind is withdrawn by the sweep of whoever lives.
-// Each attempt takes a DNS writer that has signed in nowhere, so that no rehearsal and no renewal rests on a token from
-// before. Private keys leave this package sealed, or in the hands of an installer.
-//
-// # Who retries
-//
-// The keeper, by pauses that are shares of the certificate's lifetime and never shorter than what the other side asked
-// for. Below it, only what one step needs is repeated: a bad nonce, a lost answer, a conflict of concurrent writers.
+// Whatever does not work is an [assure.Trouble] in the step at which it happened; steps before it stay as they were. A
+// renewal that failed is made again after pauses that are shares of the lifetime, never sooner than the other side
+// asked. A certificate that was issued is kept before it is installed, so that what failed after that costs no second
+// order. Attempts that were cut off, by the end of the process or the loss of the lease, say nothing about the renewal.
 package renew

@@ -9,15 +9,23 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
 )
 
-// asked is what a cloud answered about a zone.
+// asked is what a cloud answered about a zone. Whoever asks holds the lock, so that many certificates that begin at once
+// ask once.
 type asked struct {
-	at     time.Time
+	sync.Mutex
+	at     time.Time // zero before the first answer
 	access []assure.Access
+}
+
+// good reports whether everything is allowed.
+func (a *asked) good() bool {
+	return len(a.access) > 0 && !slices.ContainsFunc(a.access, func(x assure.Access) bool { return x.Answer != assure.Allowed })
 }
 
 // climb makes one rung of the rehearsal and reports what it found. The caller holds the lease. An error means that the
@@ -43,7 +51,7 @@ func (k *Keeper) climb(ctx context.Context, j *Job, kind assure.AttemptKind, by 
 		at.step(assure.Step{Name: string(kind), Outcome: assure.Skipped, Detail: "there is no such rung", At: k.o.Now().UTC()})
 	}
 	if err := ctx.Err(); err != nil {
-		_, e := at.end(assure.Unclear, "") // what was cut short by us says nothing
+		_, e := at.end(assure.Skipped, "") // what was cut short by us says nothing, and does not count as climbed
 		return at.copy(), errors.Join(err, e)
 	}
 	a, err := at.end(at.outcome(), "")
@@ -52,7 +60,7 @@ func (k *Keeper) climb(ctx context.Context, j *Job, kind assure.AttemptKind, by 
 	}
 	k.mu.Lock()
 	st := k.state[j.Certificate]
-	st.rungs[kind], st.failing[kind] = k.o.Now(), a.Outcome != assure.Done
+	st.note(kind, a.Ended, a.Outcome)
 	due, _ := plan(st.state, cert(st.newest), j.Names, k.o.Now().UTC())
 	k.mu.Unlock()
 	k.o.Report(ctx, j.Certificate, string(kind), assure.LinkOf(kind), assure.Rehearsed{Rung: kind, Renewer: j.Renewer, Steps: a.Steps, Access: access, Due: due})
@@ -64,49 +72,74 @@ func (k *Keeper) climb(ctx context.Context, j *Job, kind assure.AttemptKind, by 
 // the authority.
 func (k *Keeper) prove(ctx context.Context, j *Job, kind assure.AttemptKind, a assure.Attempt) error {
 	if trouble := lostIn(a); trouble != nil {
-		first := k.first(j.Renewer)
-		if first != j.Certificate {
-			k.mu.Lock()
-			st := k.state[first]
-			skip := st.busy || !st.state.Unproven.IsZero()
-			if !skip {
-				st.busy = true
-			}
-			k.mu.Unlock()
-			if skip {
-				return nil // it is noted already, or it is being rehearsed and meets the same trouble
-			}
-			defer k.free(first)
-			other := k.jobs[first]
-			err := k.holding(ctx, other, func(ctx context.Context) error { return k.unproven(ctx, other, trouble) })
-			if errors.Is(err, errHeld) || errors.Is(err, assure.ErrConflict) {
-				return nil // whoever has it meets the same trouble; the next rung that fails asks again
-			}
-			return err
-		}
-		return k.unproven(ctx, j, trouble)
+		return k.doubt(ctx, j, kind, trouble)
 	}
-	k.mu.Lock()
-	s := k.state[j.Certificate].state
-	k.mu.Unlock()
-	if s.Unproven.IsZero() || a.Outcome != assure.Done || kind != k.telling(j) || !a.Started.After(s.Unproven) || s.Forced != "" {
+	if !k.mended(j, kind, a) {
 		return nil
 	}
-	if s.Failures > 0 && s.LastTrouble != nil && !lost(s.LastTrouble) && k.o.Now().Before(s.Next) {
-		return nil // renewal meets another trouble by now, and its pauses count
-	}
 	k.log.Info("what was lost is there again; renew to prove it", "certificate", j.Certificate)
-	s.Forced, s.ForcedAt = byProof, k.o.Now().UTC()
 	k.mu.Lock()
-	held := k.state[j.Certificate].newest
+	st := k.state[j.Certificate]
+	s, held := st.state, st.newest
+	s.Forced, s.ForcedAt = byProof, k.o.Now().UTC()
+	st.proof = s.ForcedAt
 	k.mu.Unlock()
 	return k.keep(ctx, j, s, held)
 }
 
-// telling is the rung that shows that what was lost is there again: the highest that uses the identity in earnest
-// without an order.
-func (k *Keeper) telling(j *Job) assure.AttemptKind {
-	for _, kind := range []assure.AttemptKind{assure.RehearseCanary, assure.RehearsePermission, assure.RehearseStatic} {
+// mended reports whether a rung shows that what the certificate lost is there again, and a renewal is to prove it now.
+func (k *Keeper) mended(j *Job, kind assure.AttemptKind, a assure.Attempt) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	st := k.state[j.Certificate]
+	s := st.state
+	worked := a.Outcome == assure.Done && slices.ContainsFunc(a.Steps, func(x assure.Step) bool { return x.Outcome == assure.Done })
+	switch {
+	case s.Unproven.IsZero() || s.Forced != "" || !worked || kind != telling(j, s.UnprovenBy) || !a.Started.After(s.Unproven):
+		return false
+	case s.Failures == 0 || !k.o.Now().Before(s.Next):
+		return true
+	case s.LastTrouble == nil || !lost(s.LastTrouble):
+		return false // renewal meets another trouble by now, and its pauses count
+	}
+	// Once it was tried and met the same trouble again, the pauses count until the rung has shown a loss and a repair anew.
+	return !st.proof.After(s.Unproven) || st.rungs[kind].failed.After(st.proof)
+}
+
+// doubt notes that something was lost, at the certificate whose renewal is to prove that it is there again.
+func (k *Keeper) doubt(ctx context.Context, j *Job, kind assure.AttemptKind, t *assure.Trouble) error {
+	first := k.first(j.Renewer)
+	k.mu.Lock()
+	// Where that one was renewed while this one kept failing, they do not share the trouble, and it can prove nothing.
+	since := k.state[j.Certificate].rungs[kind].since
+	if !since.IsZero() && k.state[first].state.LastSuccess.After(since) {
+		first = j.Certificate
+	}
+	noted := !k.state[first].state.Unproven.IsZero()
+	k.mu.Unlock()
+	if first == j.Certificate {
+		return k.unproven(ctx, j, t)
+	}
+	if noted || !k.claim(first) {
+		return nil // it is noted already, or it is being rehearsed and meets the same trouble
+	}
+	defer k.free(first)
+	other := k.jobs[first]
+	err := k.holding(ctx, other, func(ctx context.Context) error { return k.unproven(ctx, other, t) })
+	if errors.Is(err, errHeld) || errors.Is(err, assure.ErrConflict) {
+		return nil // whoever has it meets the same trouble; the next rung that fails asks again
+	}
+	return err
+}
+
+// telling is the rung that shows that what was lost is there again: of an account the one that looks at it, of a grant
+// or a credential the highest that uses it in earnest without an order.
+func telling(j *Job, by *assure.Trouble) assure.AttemptKind {
+	list := []assure.AttemptKind{assure.RehearseCanary, assure.RehearsePermission}
+	if by != nil && by.Reason == assure.AccountInvalid {
+		list = []assure.AttemptKind{assure.RehearseStatic}
+	}
+	for _, kind := range list {
 		if _, on := j.Rungs[kind]; on {
 			return kind
 		}
@@ -269,30 +302,48 @@ func (k *Keeper) ask(ctx context.Context, j *Job, at *attempt, share bool) []ass
 		zones[r.at.Zone] = true
 		key := j.Renewer + "\x00" + r.at.Zone
 		began := k.o.Now()
-		k.mu.Lock()
-		got, had := k.asked[key]
-		k.mu.Unlock()
-		if !share || !had || began.Sub(got.at) >= j.Rungs[assure.RehearsePermission]/2 {
-			got = asked{at: began, access: j.Asker.Ask(ctx, r.at.Name)}
-			if ctx.Err() != nil {
-				return all
-			}
-			k.mu.Lock()
-			k.asked[key] = got
-			k.mu.Unlock()
+		got := k.askOnce(ctx, j, key, r.at.Name, share)
+		if ctx.Err() != nil {
+			return all
 		}
 		took := k.o.Now().Sub(began)
-		for _, a := range got.access {
+		for _, a := range got {
 			at.step(accessStep(a, began, took))
 		}
-		if len(got.access) == 0 {
+		if len(got) == 0 {
 			at.step(assure.Step{Name: assure.StepAsk, Target: r.at.Zone, Outcome: assure.Unclear, At: began.UTC(), Took: took, Detail: "there was no answer", Trouble: &assure.Trouble{
 				Reason: assure.PermissionUnclear, Class: assure.TroubleTransient, Scope: r.at.Zone, Detail: "there was no answer",
 			}})
 		}
-		all = append(all, got.access...)
+		all = append(all, got...)
 	}
 	return all
+}
+
+// askOnce asks, or returns the answer that another certificate of the same renewer and zone got not long ago: half of the
+// interval, or of the shorter one after an answer that was not good.
+func (k *Keeper) askOnce(ctx context.Context, j *Job, key, record string, share bool) []assure.Access {
+	k.mu.Lock()
+	a := k.asked[key]
+	if a == nil {
+		a = &asked{}
+		k.asked[key] = a
+	}
+	k.mu.Unlock()
+	a.Lock()
+	defer a.Unlock()
+	fresh := j.Rungs[assure.RehearsePermission] / 2
+	if !a.good() {
+		fresh /= 3
+	}
+	if share && !a.at.IsZero() && k.o.Now().Sub(a.at) < fresh {
+		return a.access
+	}
+	began := k.o.Now()
+	if got := j.Asker.Ask(ctx, record); ctx.Err() == nil { // what was cut short is no answer
+		a.at, a.access = began, got
+	}
+	return a.access
 }
 
 func accessStep(a assure.Access, began time.Time, took time.Duration) assure.Step {
