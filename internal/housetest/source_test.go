@@ -118,6 +118,11 @@ func TestNothingHappensOnImport(t *testing.T) {
 // clockless are the rooms that are given the time and never ask for it.
 var clockless = []string{"internal/assure/", "internal/oncall/", "internal/config/"}
 
+// clockAllowed are calls that tell nothing of what is read or judged, by file.
+var clockAllowed = map[string]string{
+	"internal/config/config.go": "SetReadDeadline(time.Now().Add(pipePatience))", // the system's clock is what deadlines of files go by
+}
+
 func TestTimeIsAnArgument(t *testing.T) {
 	walk(t, ".go", func(rel string, data []byte) {
 		if strings.HasSuffix(rel, "_test.go") {
@@ -126,6 +131,12 @@ func TestTimeIsAnArgument(t *testing.T) {
 		for _, dir := range clockless {
 			if !strings.HasPrefix(rel, dir) {
 				continue
+			}
+			if allowed := clockAllowed[rel]; allowed != "" {
+				if !bytes.Contains(data, []byte(allowed)) {
+					t.Errorf("%s does not hold %s any more: take its line out", rel, allowed)
+				}
+				data = bytes.ReplaceAll(data, []byte(allowed), nil)
 			}
 			for _, call := range []string{"time.Now(", "time.Since(", "time.Until(", "time.After(", "time.Sleep("} {
 				if bytes.Contains(data, []byte(call)) {
