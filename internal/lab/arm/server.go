@@ -60,6 +60,7 @@ type Server struct {
 	secure net.Listener
 	plain  net.Listener
 	http   *http.Server
+	clear  *http.Server
 	served sync.WaitGroup
 	gone   chan struct{} // closed by Stop, so that slow answers end
 	stop   sync.Once
@@ -119,8 +120,11 @@ func Start(o Options) (*Server, error) {
 		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 	}
-	s.served.Go(func() { _ = s.http.ServeTLS(s.secure, "", "") }) // both end when Stop closes the server
-	s.served.Go(func() { _ = s.http.Serve(s.plain) })
+	// Two servers: one that serves both TLS and clear text settles HTTP/2 by whichever comes first, and when that is clear
+	// text, clients are promised HTTP/2 over TLS and do not get it.
+	s.clear = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second}
+	s.served.Go(func() { _ = s.http.ServeTLS(s.secure, "", "") }) // both end when Stop closes the servers
+	s.served.Go(func() { _ = s.clear.Serve(s.plain) })
 	return s, nil
 }
 
@@ -152,7 +156,7 @@ func (s *Server) identify() (tls.Certificate, error) {
 func (s *Server) Stop() {
 	s.stop.Do(func() {
 		close(s.gone)
-		_ = s.http.Close()
+		_, _ = s.http.Close(), s.clear.Close()
 	})
 	s.served.Wait()
 }
