@@ -91,7 +91,7 @@ func TestStoreDown(t *testing.T) {
 	w := quietWorld()
 	w.fail = errors.New("disk on fire")
 	s := newServer(t, w, nil)
-	for _, path := range []string{"/", "/certificates/hosted-eu", "/incidents", "/monitor", "/api/v1/certificates", "/api/v1/totals", "/readyz"} {
+	for _, path := range []string{"/", "/certificates/hosted-eu", "/incidents", "/monitor", "/api/v1/certificates", "/api/v1/totals", "/api/v1/certificates/hosted-eu/renewal", "/readyz"} {
 		r := fetch(s, "GET", path, "", nil)
 		if r.Code < 500 || strings.Contains(r.Body.String(), "disk on fire") || strings.Contains(r.Body.String(), "Every certificate holds") {
 			t.Errorf("%s gives %d: %.200s", path, r.Code, r.Body)

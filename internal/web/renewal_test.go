@@ -1,12 +1,16 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/notafter/notafter/internal/assure"
 )
 
 func renewalOf(t *testing.T, s *Server, name, query string) renewalDoc {
@@ -126,6 +130,32 @@ func TestAskByAPI(t *testing.T) {
 	w.fail = errors.New("disk on fire")
 	if r := fetch(s, "POST", "/api/v1/certificates/"+renewedFine+"/renew", `{"who": "Ana"}`, map[string]string{"Content-Type": "application/json"}); r.Code != 500 || strings.Contains(r.Body.String(), "fire") {
 		t.Errorf("a broken store gives %d %s", r.Code, r.Body)
+	}
+}
+
+// refusing is a renewer that does nothing it is asked for.
+type refusing struct{ err error }
+
+func (r refusing) Renew(context.Context, string, string, bool) error { return r.err }
+
+func (r refusing) Rehearse(context.Context, string, string, []assure.AttemptKind) error { return r.err }
+
+// TestRenewerRefuses: what a renewer refuses is said, on the page and by the API, and stays in the audit log as asked for.
+func TestRenewerRefuses(t *testing.T) {
+	for err, want := range map[error]int{assure.ErrConflict: 409, assure.ErrNotFound: 404, errors.New("disk on fire"): 500} {
+		w := renewingWorld()
+		s := newServer(t, w, func(o *Options) { o.Renewer = refusing{fmt.Errorf("renew: %w", err)} })
+		token := hidden(part(t, s, renewedFine), "csrf")
+		for _, what := range []string{"renew", "rehearse"} {
+			api := fetch(s, "POST", "/api/v1/certificates/"+renewedFine+"/"+what, `{"who": "Ana"}`, map[string]string{"Content-Type": "application/json"})
+			page := fetch(s, "POST", "/certificates/"+renewedFine+"/"+what, "who=Ana&csrf="+token, map[string]string{"Content-Type": "application/x-www-form-urlencoded"})
+			if api.Code != want || page.Code != want || strings.Contains(api.Body.String()+page.Body.String(), "fire") {
+				t.Errorf("%s with %q gives %d by the API and %d on the page, want %d", what, err, api.Code, page.Code, want)
+			}
+		}
+		if len(w.log) != 4 {
+			t.Errorf("%q: the audit log holds %+v", err, w.log)
+		}
 	}
 }
 

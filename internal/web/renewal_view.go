@@ -52,7 +52,7 @@ type stepView struct {
 
 const (
 	renewalsShown   = 5
-	rehearsalsShown = 8
+	rehearsalsShown = 6
 )
 
 func (s *Server) newRenewalView(st *standing, now time.Time) *renewalView {
