@@ -2,6 +2,7 @@ package renew
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,7 +58,8 @@ type KeeperOptions struct {
 	// whoever renews it (default 1 m), Refresh how often the states are read again, which others may have changed (default
 	// 30 s).
 	Tick, Lease, Refresh time.Duration
-	// Workers is how many attempts run at the same time (default 32).
+	// Workers is how many renewals run at the same time (default 32). Half as many rehearsals run beside them, so that no
+	// renewal waits for a rehearsal.
 	Workers int
 	// SeenWithin is how long the endpoints may take to serve a new certificate (default 2 m, and no more than a tenth of
 	// the lifetime).
@@ -70,22 +72,13 @@ type Keeper struct {
 	o     KeeperOptions
 	log   *slog.Logger
 	jobs  map[string]*Job
-	slots chan struct{}
+	slots chan struct{} // of renewals
+	spare chan struct{} // of rehearsals
+	woken chan struct{} // a slot is free again
 
 	mu    sync.Mutex
 	state map[string]*standing
-	asked map[string]asked // answers of the cloud, shared by certificates of one renewer and zone
-}
-
-// standing is what this process knows of one certificate.
-type standing struct {
-	busy    bool
-	known   bool // the ledger was read
-	state   assure.RenewalState
-	newest  *assure.IssuedCert
-	rungs   map[assure.AttemptKind]time.Time // when each was last climbed
-	notNow  time.Time                        // somebody else has it, or the ledger did not answer: not before this
-	failing map[assure.AttemptKind]bool
+	asked map[string]*asked // answers of the cloud, shared by certificates of one renewer and zone
 }
 
 // NewKeeper checks the options. It does nothing yet.
@@ -109,14 +102,19 @@ func NewKeeper(o KeeperOptions) (*Keeper, error) {
 	if o.Workers <= 0 {
 		o.Workers = 32
 	}
-	k := &Keeper{o: o, log: o.Logger, jobs: map[string]*Job{}, slots: make(chan struct{}, o.Workers), state: map[string]*standing{}, asked: map[string]asked{}}
+	// Two keepers of one process, such as those of the configurations before and after a reload, are two owners.
+	o.Owner += "/" + rand.Text()[:6]
+	k := &Keeper{
+		o: o, log: o.Logger, jobs: map[string]*Job{}, slots: make(chan struct{}, o.Workers), spare: make(chan struct{}, max(o.Workers/2, 1)),
+		woken: make(chan struct{}, 1), state: map[string]*standing{}, asked: map[string]*asked{},
+	}
 	for i := range o.Jobs {
 		j := &o.Jobs[i]
 		if k.jobs[j.Certificate] != nil {
 			return nil, fmt.Errorf("the certificate %q is given twice", j.Certificate)
 		}
 		k.jobs[j.Certificate] = j
-		k.state[j.Certificate] = &standing{rungs: map[assure.AttemptKind]time.Time{}, failing: map[assure.AttemptKind]bool{}}
+		k.state[j.Certificate] = &standing{rungs: map[assure.AttemptKind]rung{}}
 	}
 	return k, nil
 }
@@ -129,38 +127,68 @@ func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(k.o.Tick)
 	defer tick.Stop()
 	var refreshed, swept time.Time
+	sweeping := make(chan struct{}, 1)
 	for {
 		now := k.o.Now()
 		if refreshed.IsZero() || now.Sub(refreshed) >= k.o.Refresh {
-			if err := k.refresh(ctx); err != nil && ctx.Err() == nil {
-				k.log.Error("read the states of renewals", "error", err)
-			} else {
+			if err := k.refresh(ctx); err == nil {
 				refreshed = now
+			} else if ctx.Err() == nil {
+				k.log.Error("read the states of renewals", "error", err)
 			}
 		}
 		if swept.IsZero() || now.Sub(swept) >= k.o.Lease/2 {
-			swept = now
-			k.sweep(ctx)
-		}
-		for _, name := range k.due(now) {
 			select {
-			case k.slots <- struct{}{}:
-			case <-ctx.Done():
-				k.free(name)
-				continue
+			case sweeping <- struct{}{}: // a provider that hangs holds up the next sweep and nothing else
+				swept = now
+				work.Go(func() {
+					defer func() { <-sweeping }()
+					k.sweep(ctx)
+				})
+			default:
 			}
-			work.Go(func() {
-				defer func() { <-k.slots }()
-				defer k.free(name)
-				k.attend(ctx, k.jobs[name])
-			})
+		}
+		renewals, rest := k.due(now)
+		for _, name := range renewals {
+			k.start(ctx, &work, name, k.slots)
+		}
+		for _, name := range rest {
+			k.start(ctx, &work, name, k.spare)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-k.woken:
 		}
 	}
+}
+
+// start attends to a certificate in the background, unless all slots are taken: then it is still due later.
+func (k *Keeper) start(ctx context.Context, work *sync.WaitGroup, name string, slots chan struct{}) {
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case slots <- struct{}{}:
+	default:
+		return
+	}
+	if !k.claim(name) {
+		<-slots
+		return
+	}
+	work.Go(func() {
+		defer func() {
+			k.free(name)
+			<-slots
+			select {
+			case k.woken <- struct{}{}:
+			default:
+			}
+		}()
+		k.attend(ctx, k.jobs[name])
+	})
 }
 
 // sweep withdraws what somebody who died left in a zone.
@@ -183,78 +211,33 @@ func (k *Keeper) writerOf(renewer string) DNS {
 	return nil
 }
 
-// refresh reads the states of all certificates that nobody here is busy with.
-func (k *Keeper) refresh(ctx context.Context) error {
-	names := make([]string, 0, len(k.jobs))
-	for n := range k.jobs {
-		names = append(names, n)
-	}
-	states, err := k.o.Ledger.Renewals(ctx, names)
-	if err != nil {
-		return err
-	}
-	at := make(map[string]assure.RenewalState, len(states))
-	for _, s := range states {
-		at[s.Certificate] = s
-	}
-	for _, n := range names {
-		k.mu.Lock()
-		st := k.state[n]
-		skip := st.busy || st.known && st.state.LastAttempt.Equal(at[n].LastAttempt) && st.state.Forced == at[n].Forced && st.state.Unproven.Equal(at[n].Unproven)
-		k.mu.Unlock()
-		if skip {
-			continue
-		}
-		if err := k.learn(ctx, n, at[n]); err != nil {
-			return err
+// due lists the certificates that have something to do: those to renew, and those of which only something is to be found
+// out.
+func (k *Keeper) due(now time.Time) (renewals, rest []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for name, st := range k.state {
+		switch j := k.jobs[name]; {
+		case st.busy || !st.known || now.Before(st.notNow):
+		case k.renewalDue(j, st, now):
+			renewals = append(renewals, name)
+		case windowDue(st, now), k.rungDue(j, st, now) != "", !st.state.Running.IsZero(): // the last because whoever it was may be dead
+			rest = append(rest, name)
 		}
 	}
-	return nil
+	return renewals, rest
 }
 
-// learn reads what the ledger knows of one certificate.
-func (k *Keeper) learn(ctx context.Context, name string, s assure.RenewalState) error {
-	newest, err := k.o.Ledger.NewestIssued(ctx, name)
-	var held *assure.IssuedCert
-	switch {
-	case err == nil:
-		held = &newest
-	case !errors.Is(err, assure.ErrNotFound):
-		return fmt.Errorf("read the newest certificate of %s: %w", name, err)
-	}
-	attempts, err := k.o.Ledger.Attempts(ctx, name, 200)
-	if err != nil {
-		return fmt.Errorf("read the attempts of %s: %w", name, err)
-	}
-	s.Certificate = name
+// claim marks a certificate as busy in this process, unless it is.
+func (k *Keeper) claim(name string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	st := k.state[name]
-	st.known, st.state, st.newest = true, s, held
-	for _, a := range attempts {
-		if a.Kind.Level() >= 0 && a.Ended.After(st.rungs[a.Kind]) {
-			st.rungs[a.Kind] = a.Ended
-			st.failing[a.Kind] = a.Outcome != assure.Done
-		}
+	if st.busy {
+		return false
 	}
-	return nil
-}
-
-// due lists the certificates that have something to do, and marks them as busy.
-func (k *Keeper) due(now time.Time) []string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var out []string
-	for name, st := range k.state {
-		if st.busy || !st.known || now.Before(st.notNow) {
-			continue
-		}
-		if k.renewalDue(k.jobs[name], st, now) || windowDue(st, now) || k.rungDue(k.jobs[name], st, now) != "" {
-			st.busy = true
-			out = append(out, name)
-		}
-	}
-	return out
+	st.busy = true
+	return true
 }
 
 func (k *Keeper) free(name string) {
@@ -276,28 +259,33 @@ func (k *Keeper) renewalDue(j *Job, st *standing, now time.Time) bool {
 		return true
 	}
 	next := st.state.Next
-	if due, _ := plan(st.state, cert(st.newest), j.Names, now); st.state.Failures == 0 {
-		next = due
+	if st.state.Failures == 0 {
+		next = nextAfter(st.state, cert(st.newest), j.Names, now)
 	}
 	return !now.Before(next) || st.newest != nil && st.newest.InstalledAt.IsZero() && !now.Before(st.state.Next)
 }
 
 // rungDue is the rung whose time has come, the cheapest first; empty when none is. What failed is looked at again
-// sooner, so that a repair is noticed.
+// sooner, so that a repair is noticed, and at once when something else was mended.
 func (k *Keeper) rungDue(j *Job, st *standing, now time.Time) assure.AttemptKind {
 	for _, kind := range assure.Ladder() {
 		every, on := j.Rungs[kind]
 		if !on {
 			continue
 		}
-		if st.failing[kind] {
-			every = max(every/3, time.Second)
+		r := st.rungs[kind]
+		switch {
+		case r.since.IsZero():
+		case st.mended(r):
+			every = 0
+		default:
+			every /= 3
 		}
-		last, ever := st.rungs[kind]
-		if !ever && kind.Level() >= 3 && st.newest == nil {
+		every = max(every, time.Second)
+		if r.last.IsZero() && kind.Level() >= 3 && st.newest == nil {
 			continue // the first certificate comes first
 		}
-		if !ever || now.Sub(last) >= every {
+		if r.last.IsZero() || now.Sub(r.last) >= every {
 			return kind
 		}
 	}
@@ -323,7 +311,7 @@ func (k *Keeper) attend(ctx context.Context, j *Job) {
 					return err
 				}
 			case kind != "":
-				if _, err := k.climb(ctx, j, kind, "schedule"); err != nil {
+				if _, err := k.climb(ctx, j, kind, bySchedule); err != nil {
 					return err
 				}
 			default:
@@ -335,64 +323,14 @@ func (k *Keeper) attend(ctx context.Context, j *Job) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	if !errors.Is(err, errHeld) {
+	if errors.Is(err, errHeld) {
+		k.log.Info("renew or rehearse", "certificate", j.Certificate, "error", err)
+	} else {
 		k.log.Error("renew or rehearse", "certificate", j.Certificate, "error", err)
 	}
 	k.mu.Lock()
 	k.state[j.Certificate].notNow = k.o.Now().Add(max(k.o.Lease/10, k.o.Tick))
 	k.mu.Unlock()
-}
-
-// errHeld says that another process has the certificate.
-var errHeld = errors.New("another process renews or rehearses it at this moment")
-
-// holding runs do while this process has the certificate's lease. The context of do ends when the lease is lost.
-func (k *Keeper) holding(ctx context.Context, j *Job, do func(context.Context) error) error {
-	s, ok, err := k.o.Ledger.LeaseRenewal(ctx, j.Certificate, k.o.Owner, k.o.Now(), k.o.Lease)
-	if err != nil {
-		return fmt.Errorf("take the renewal of %s: %w", j.Certificate, err)
-	}
-	if !ok {
-		return errHeld
-	}
-	if err := k.learn(ctx, j.Certificate, s); err != nil {
-		return errors.Join(err, k.release(ctx, j))
-	}
-	held, lost := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	var alive sync.WaitGroup
-	alive.Go(func() {
-		t := time.NewTicker(k.o.Lease / 4)
-		defer t.Stop()
-		last := k.o.Now()
-		for {
-			select {
-			case <-done:
-				return
-			case <-t.C:
-			}
-			_, ok, err := k.o.Ledger.LeaseRenewal(held, j.Certificate, k.o.Owner, k.o.Now(), k.o.Lease)
-			switch {
-			case err == nil && ok:
-				last = k.o.Now()
-			case err == nil || k.o.Now().Sub(last) >= k.o.Lease:
-				lost(fmt.Errorf("the lease of %s was lost: %w", j.Certificate, errHeld))
-				return
-			}
-		}
-	})
-	err = do(held)
-	close(done)
-	alive.Wait()
-	lost(nil)
-	return errors.Join(err, k.release(ctx, j))
-}
-
-// release gives the lease back. One that cannot be given back ends by itself.
-func (k *Keeper) release(ctx context.Context, j *Job) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	return k.o.Ledger.ReleaseRenewal(ctx, j.Certificate, k.o.Owner)
 }
 
 // ErrNotOurs says that a certificate is not one that is renewed here.
@@ -404,7 +342,7 @@ func (k *Keeper) Force(ctx context.Context, certificate, who string) error {
 	if j == nil {
 		return ErrNotOurs
 	}
-	at := k.o.Now()
+	at := k.o.Now().UTC()
 	if err := k.o.Ledger.Force(ctx, certificate, who, at); err != nil {
 		return fmt.Errorf("ask for a renewal of %s: %w", certificate, err)
 	}
@@ -431,6 +369,7 @@ func (k *Keeper) Rehearse(ctx context.Context, certificate, who string, kinds ..
 	}
 	var out []assure.Attempt
 	err := k.waiting(ctx, j, func(ctx context.Context) error {
+		out = nil // again from the beginning, should the lease have been lost
 		for _, kind := range kinds {
 			a, err := k.climb(ctx, j, kind, who)
 			if err != nil {
@@ -480,14 +419,7 @@ func (k *Keeper) RenewNow(ctx context.Context, certificate, who string, force bo
 // waiting is holding that waits for its turn.
 func (k *Keeper) waiting(ctx context.Context, j *Job, do func(context.Context) error) error {
 	for {
-		k.mu.Lock()
-		st := k.state[j.Certificate]
-		free := !st.busy
-		if free {
-			st.busy = true
-		}
-		k.mu.Unlock()
-		if free {
+		if k.claim(j.Certificate) {
 			err := k.holding(ctx, j, do)
 			k.free(j.Certificate)
 			if !errors.Is(err, errHeld) {

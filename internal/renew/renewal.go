@@ -61,7 +61,8 @@ func (k *Keeper) renew(ctx context.Context, j *Job) error {
 	}
 	got, trouble := k.obtain(ctx, j, s, held, at)
 	if got != nil {
-		held = got
+		// What the authority asked for was about the one before.
+		held, s.WindowStart, s.WindowEnd, s.WindowAsk, s.WindowFrom = got, time.Time{}, time.Time{}, time.Time{}, ""
 	}
 	if trouble == nil {
 		trouble = k.deploy(ctx, j, held, at)
@@ -73,7 +74,7 @@ func (k *Keeper) renew(ctx context.Context, j *Job) error {
 		return errors.Join(err, k.keep(context.WithoutCancel(ctx), j, s, held))
 	}
 	now := k.o.Now().UTC()
-	s.Running, s.LastAttempt = time.Time{}, now
+	s.Running = time.Time{}
 	// A wish is granted by trying once; what follows a failure goes by the pauses. When it was made stays, so that a newer
 	// one is told from it.
 	s.Forced = ""
@@ -82,25 +83,11 @@ func (k *Keeper) renew(ctx context.Context, j *Job) error {
 		c := *held
 		c.InstalledAt = now
 		held = &c
-		s.Failures, s.LastTrouble, s.LastSuccess = 0, nil, now
-		s.Unproven, s.UnprovenBy = time.Time{}, nil
-		if got != nil {
-			s.WindowStart, s.WindowEnd, s.WindowAsk, s.WindowFrom = time.Time{}, time.Time{}, time.Time{}, ""
-		}
 		k.window(ctx, j, &s, held)
-		s.Due, s.Why = plan(s, cert(held), j.Names, now)
-		s.Next = s.Due
-		s.Left = attemptsLeft(s, cert(held))
+		k.succeeded(&s, held, j, now, false)
 	} else {
 		outcome = assure.Failed
-		s.Failures++
-		s.LastTrouble = trouble
-		if s.Unproven.IsZero() && lost(trouble) {
-			s.Unproven, s.UnprovenBy = now, trouble
-		}
-		s.Due, s.Why = plan(s, cert(held), j.Names, now)
-		s.Next = now.Add(pause(s.Failures, cert(held), trouble.RetryAfter))
-		s.Left = attemptsLeft(s, cert(held))
+		k.stopped(&s, held, j, now, trouble)
 		k.log.Error("renewal did not work", "certificate", j.Certificate, "reason", trouble.Reason, "trouble", trouble.Error(), "failures", s.Failures, "next", s.Next)
 	}
 	_, err = at.end(outcome, print)
@@ -131,7 +118,11 @@ func (k *Keeper) keep(ctx context.Context, j *Job, s assure.RenewalState, held h
 	}
 	k.mu.Lock()
 	st := k.state[j.Certificate]
+	if f := st.state; f.Forced != "" && f.ForcedAt.After(s.ForcedAt) {
+		s.Forced, s.ForcedAt = f.Forced, f.ForcedAt // made here meanwhile; the ledger keeps it likewise
+	}
 	st.state, st.newest = s, held
+	st.turn++
 	k.mu.Unlock()
 	k.tell(ctx, j)
 	return nil
@@ -177,7 +168,8 @@ func (k *Keeper) tell(ctx context.Context, j *Job) {
 // trouble means that there is nothing new to install.
 func (k *Keeper) obtain(ctx context.Context, j *Job, s assure.RenewalState, held heldCert, at *attempt) (heldCert, *assure.Trouble) {
 	due, _ := plan(s, cert(held), j.Names, k.o.Now())
-	if s.Forced == "" && held != nil && held.InstalledAt.IsZero() && k.o.Now().Before(due) {
+	wished := s.Forced != "" && (held == nil || held.IssuedAt.Before(s.ForcedAt))
+	if !wished && held != nil && held.InstalledAt.IsZero() && k.o.Now().Before(due) {
 		return nil, nil
 	}
 	solvers, err := k.solvers(j, "the renewal of "+j.Certificate)
@@ -203,10 +195,23 @@ func (k *Keeper) obtain(ctx context.Context, j *Job, s assure.RenewalState, held
 	// Kept before it is installed, and whatever happens to the caller: it was paid for with a part of the CA's limits.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if c.ID, err = k.o.Ledger.PutIssued(ctx, c); err != nil {
+	err = insist(ctx, func() error {
+		c.ID, err = k.o.Ledger.PutIssued(ctx, c)
+		return err
+	})
+	if err != nil {
 		return nil, &assure.Trouble{Reason: assure.RenewalFailing, Class: assure.TroubleTransient, Detail: "keep the certificate that was issued: " + err.Error()}
 	}
 	return &c, nil
+}
+
+// insist writes down what is dear, and may be written twice, three times if need be.
+func insist(ctx context.Context, write func() error) error {
+	err := write()
+	for pause := 100 * time.Millisecond; err != nil && !errors.Is(err, assure.ErrConflict) && pause < time.Second && sleep(ctx, pause); pause *= 3 {
+		err = write()
+	}
+	return err
 }
 
 // deploy installs the certificate everywhere it belongs and has it seen there.
@@ -237,7 +242,8 @@ func (k *Keeper) deploy(ctx context.Context, j *Job, held heldCert, at *attempt)
 	}
 	noted, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := k.o.Ledger.Installed(noted, held.ID, k.o.Now().UTC()); err != nil {
+	seenAt := k.o.Now().UTC()
+	if err := insist(noted, func() error { return k.o.Ledger.Installed(noted, held.ID, seenAt) }); err != nil {
 		return &assure.Trouble{Reason: assure.InstallFailed, Class: assure.TroubleTransient, Detail: "note that the certificate is in service: " + err.Error(), Happened: true}
 	}
 	return nil
@@ -283,11 +289,10 @@ func (k *Keeper) askWindow(ctx context.Context, j *Job) error {
 	s, held := st.state, st.newest
 	k.mu.Unlock()
 	k.window(ctx, j, &s, held)
-	if s.WindowAsk.IsZero() {
-		s.WindowAsk = k.o.Now().UTC().Add(askUsually)
+	if now := k.o.Now().UTC(); !s.WindowAsk.After(now) {
+		s.WindowAsk = now.Add(askUsually) // there was nobody to ask, or nothing to ask about
 	}
-	s.Due, s.Why = plan(s, cert(held), j.Names, k.o.Now().UTC())
-	s.Next = s.Due
+	k.schedule(&s, held, j)
 	return k.keep(ctx, j, s, held)
 }
 
