@@ -16,6 +16,9 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		if c.Name() == "help" || c.Name() == "completion" || c.HasParent() && c.Parent().Name() == "completion" {
 			return // cobra's own
 		}
+		if c.Hidden {
+			return // not meant for people
+		}
 		commands++
 		out.Reset()
 		args := append(strings.Fields(c.CommandPath())[1:], "--help")

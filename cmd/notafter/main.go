@@ -124,8 +124,8 @@ func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "notafter",
 		Short: "Keeps TLS certificates from ever expiring in service",
-		Long: `notafter looks at what TLS endpoints really serve, on every address, judges it, and tells somebody
-while there is still time to repair.
+		Long: `notafter renews TLS certificates, proves ahead of time that the next renewal will work, looks at what
+endpoints really serve, on every address, judges it, and tells somebody while there is still time to repair.
 
 Exit statuses
   0    everything is upheld, or what was asked for was done
@@ -144,7 +144,7 @@ Exit statuses
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("notafter {{.Version}}\n")
-	root.AddCommand(p.check(), p.serve(), p.config(), p.incidents(), p.ack(), p.hashPassword(), p.version())
+	root.AddCommand(p.check(), p.serve(), p.config(), p.renew(), p.rehearse(), p.incidents(), p.ack(), p.hashPassword(), p.dnsWriter(), p.version())
 	return root
 }
 

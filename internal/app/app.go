@@ -77,6 +77,8 @@ type App struct {
 	running context.Context
 	end     context.CancelFunc
 	errands sync.WaitGroup
+	// progress hears of the steps of attempts, for an errand on the command line.
+	progress atomic.Pointer[func(assure.Attempt)]
 }
 
 // ErrNobodyToTell is why a configuration without channels does not serve.

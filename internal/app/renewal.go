@@ -47,7 +47,7 @@ func (a *App) newKeeper(w *world) (*renew.Keeper, error) {
 	}
 	return renew.NewKeeper(renew.KeeperOptions{
 		Jobs: jobs, Ledger: a.db, Sealer: sealer, Viewer: viewer{w}, Owner: a.owner, Now: a.now, Logger: a.log,
-		Report: a.reported, Progress: func(assure.Attempt) { a.changes.signal() }, Tick: a.opts.Tick, Lease: a.opts.Lease,
+		Report: a.reported, Progress: a.progressed, Tick: a.opts.Tick, Lease: a.opts.Lease,
 	})
 }
 
@@ -134,7 +134,7 @@ func servesAt(s assure.Served, e config.Endpoint, fingerprint string) (lagging [
 	return lagging, len(order)
 }
 
-// ErrNothingToRenew says that the configuration in force renews nothing.
+// errNotRenewed says that a certificate has no renewer of ours.
 var errNotRenewed = errors.New("it is not renewed here")
 
 // keeperOf returns the keeper when it renews the certificate.
@@ -173,4 +173,67 @@ func (a *App) Rehearse(_ context.Context, certificate, who string, kinds []assur
 		}
 	})
 	return nil
+}
+
+// Renewed lists the certificates that are renewed here, in the order of the configuration.
+func (a *App) Renewed() []string {
+	var out []string
+	c := a.world.Load().config
+	for i := range c.Certificates {
+		if _, ok := c.RenewerOf(&c.Certificates[i]); ok {
+			out = append(out, c.Certificates[i].Name)
+		}
+	}
+	return out
+}
+
+// RehearseNow climbs rungs in this call, for an App that is not running, and returns what came of them. progress is
+// called after each step, from several goroutines.
+func (a *App) RehearseNow(ctx context.Context, certificate, who string, kinds []assure.AttemptKind, progress func(assure.Attempt)) ([]assure.Attempt, error) {
+	k, err := a.forErrand(ctx, certificate, progress)
+	if err != nil {
+		return nil, err
+	}
+	return k.Rehearse(ctx, certificate, who, kinds...)
+}
+
+// RenewNow renews in this call, for an App that is not running. The result is nil when nothing was due.
+func (a *App) RenewNow(ctx context.Context, certificate, who string, force bool, progress func(assure.Attempt)) (*assure.Attempt, error) {
+	k, err := a.forErrand(ctx, certificate, progress)
+	if err != nil {
+		return nil, err
+	}
+	return k.RenewNow(ctx, certificate, who, force)
+}
+
+// forErrand makes the claims of the configuration known, so that what is found is kept, and withdraws what an earlier
+// life left behind.
+func (a *App) forErrand(ctx context.Context, certificate string, progress func(assure.Attempt)) (*renew.Keeper, error) {
+	k, err := a.keeperOf(certificate)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.patrol.Declare(ctx, a.world.Load()); err != nil {
+		return nil, err
+	}
+	a.progress.Store(&progress)
+	return k, nil
+}
+
+// NextRenewal is when the certificate's next renewal is due, and why then; zero when that is not known.
+func (a *App) NextRenewal(certificate string) (due time.Time, why string) {
+	if k := a.world.Load().keeper; k != nil {
+		if f, ok := k.Books(certificate); ok {
+			return f.State.Due, f.State.Why
+		}
+	}
+	return time.Time{}, ""
+}
+
+// progressed is called after each step of an attempt.
+func (a *App) progressed(at assure.Attempt) {
+	a.changes.signal()
+	if f := a.progress.Load(); f != nil && *f != nil {
+		(*f)(at)
+	}
 }

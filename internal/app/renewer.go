@@ -302,15 +302,3 @@ func (b *builder) files(in config.Install, names install.Names) (renew.Installer
 	}
 	return install.NewFiles(o)
 }
-
-// selfCommand is how this program is run again as a DNS writer.
-func (a *App) selfCommand() []string {
-	if len(a.opts.Self) > 0 {
-		return append(slices.Clone(a.opts.Self), "dns-writer")
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		exe = os.Args[0]
-	}
-	return []string{exe, "dns-writer"}
-}

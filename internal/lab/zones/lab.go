@@ -23,6 +23,8 @@ type Options struct {
 	TTL uint32
 	// Negative is for how many seconds the resolver may remember that something is not there; zero means 1.
 	Negative uint32
+	// Forgetful makes the resolver remember no records, so that nobody waits for a value that was there before.
+	Forgetful bool
 	// Patience is how long the resolver waits for one name server; zero means 700 ms.
 	Patience time.Duration
 	// Seed makes the loss of packets repeatable.

@@ -273,12 +273,14 @@ func (r *resolver) keep(name string, kind uint16, rrs []dns.RR, m *dns.Msg, now 
 		}
 		c.until = now.Add(life)
 	}
-	r.mu.Lock()
-	if len(r.cache) >= maxCache {
-		r.cache = map[question]cached{}
+	if !r.l.o.Forgetful {
+		r.mu.Lock()
+		if len(r.cache) >= maxCache {
+			r.cache = map[question]cached{}
+		}
+		r.cache[at] = c
+		r.mu.Unlock()
 	}
-	r.cache[at] = c
-	r.mu.Unlock()
 	return c.aged(now)
 }
 

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/notafter/notafter/internal/app"
+	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/config"
+)
+
+// here is the product in this process, for one errand.
+type here struct {
+	app *app.App
+	mu  sync.Mutex
+}
+
+// openHere opens the product by its configuration. It listens nowhere that anybody could know, and patrols nothing.
+func (p *program) openHere(file string) (*here, error) {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Resolve(); err != nil {
+		return nil, err
+	}
+	logger, err := p.logger("", "error")
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, failed(err)
+	}
+	a, err := app.New(app.Options{Config: c, Listener: l, Logger: logger, Version: version()})
+	if err != nil {
+		_ = l.Close()
+		return nil, failed(fmt.Errorf("%w; where a notafter is running, leave -c out and it is asked instead", err))
+	}
+	return &here{app: a}, nil
+}
+
+func (h *here) close(p *program) {
+	if err := h.app.Close(); err != nil {
+		_, _ = fmt.Fprintf(p.stderr, "notafter: %s\n", cleanLines(err.Error()))
+	}
+}
+
+// tell is called from the goroutines of an attempt.
+func (h *here) tell(t *teller, a assure.Attempt, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t.tell(a, now)
+}
+
+func (h *here) explain(err error) error {
+	if errors.Is(err, assure.ErrNotFound) {
+		return misuse("%s", err)
+	}
+	return failed(err)
+}

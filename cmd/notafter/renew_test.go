@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/notafter/notafter/internal/lab/estate"
+)
+
+// estateConfig is what a user of the estate writes to have one certificate renewed.
+func estateConfig(t *testing.T, e *estate.Estate, s *estate.Site, listen string) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("LAB_CLIENT_SECRET", estate.ClientSecret)
+	t.Setenv("LAB_HOOK", "a secret for the lab's hook")
+	file := filepath.Join(dir, "notafter.yaml")
+	reload, err := json.Marshal(s.Reload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`
+certificates:
+  - name: shop
+    names: [%[1]s]
+    endpoints: ["%[2]s"]
+    renewer: azure
+    install:
+      - files: {fullchain: "%[3]s", key: "%[4]s"}
+        reload: %[5]s
+renewers:
+  azure:
+    acme: {directory: "%[6]s", staging: "%[7]s", profile: %[8]s, email: ops@example.com, roots: "%[9]s"}
+    dns:
+      azure:
+        subscription: %[10]s
+        resource_group: %[11]s
+        zone: %[12]s
+        tenant: %[13]s
+        client_id: %[14]s
+        client_secret: env:LAB_CLIENT_SECRET
+        endpoint: "%[15]s"
+        authority: "%[15]s"
+        roots: "%[16]s"
+      authoritative_port: %[17]d
+      propagation: 20s
+      ttl: 1s
+channels:
+  hook: {webhook: {url: "http://127.0.0.1:9/", secret: "env:LAB_HOOK"}}
+dns: {servers: ["%[18]s"]}
+trust: "%[19]s"
+state: "%[20]s"
+listen: "%[21]s"
+`, s.Name, s.Target, s.Fullchain, s.Key, reload, e.CAProxy.Directory(), e.StagingProxy.Directory(), estate.Profile, e.CARoots,
+		e.Azure.Subscription(), estate.Group, estate.AzureZone, e.Azure.Tenant(), estate.ClientID, e.Azure.URL(), e.AzureRoots, e.Zones.Port(), e.Zones.ResolverAddr(),
+		e.RootsFile, filepath.Join(dir, "state"), listen)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// From the command line: a first certificate, nothing more to do, a rehearsal that works, one that says why it does not
+// and what to do, all without a server; then the same through a running one.
+func TestRenewAndRehearse(t *testing.T) {
+	e, err := estate.Start(estate.Options{Life: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Stop)
+	s, err := e.Site("shop." + estate.AzureZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := l.Addr().String()
+	_ = l.Close()
+	file := estateConfig(t, e, s, listen)
+	run := func(want int, says []string, args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		p := testProgram(&out, &errs)
+		p.now, p.login = time.Now, func() string { return "ana" }
+		p.newService = newService
+		if got := p.run(t.Context(), args); got != want {
+			t.Fatalf("%v: status %d, want %d\n%s%s", args, got, want, &out, &errs)
+		}
+		for _, w := range says {
+			if !strings.Contains(out.String()+errs.String(), w) {
+				t.Errorf("%v does not say %q:\n%s%s", args, w, &out, &errs)
+			}
+		}
+		return out.String()
+	}
+	run(exitUpheld, []string{"Renewal of shop", "✓ certificate issued", "✓ installed", "✓ server told", "✓ seen in service", "worked in"}, "renew", "-c", file, "shop")
+	first := string(s.Leaf())
+	run(exitUpheld, []string{"Nothing is due for shop: the next renewal is due at", "--force"}, "renew", "-c", file, "shop")
+	run(exitUpheld, []string{"L0", "L1", "L2", "L3", "✓ permission asked", "✓ seen on every server", "✓ authorization given back"}, "rehearse", "-c", file)
+	if string(s.Leaf()) != first {
+		t.Error("a rehearsal replaced the certificate in service")
+	}
+	e.Revoke()
+	told := run(exitBroken, []string{"✗ ", estate.ObjectID, "Microsoft.Network/dnsZones/TXT/", "DNS Zone Contributor", "→", "did not work"}, "rehearse", "-c", file, "shop", "--rung", "permission,canary")
+	if strings.Contains(told, estate.ClientSecret) {
+		t.Error("the secret is told")
+	}
+	e.Grant()
+	run(exitUsage, []string{`certificate "shp"`}, "rehearse", "-c", file, "shp")
+	run(exitUsage, []string{`--rung "cannery" is not possible`}, "rehearse", "-c", file, "--rung", "cannery")
+	run(exitUsage, []string{"want exactly one certificate"}, "renew")
+
+	served := make(chan int, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		var out, errs bytes.Buffer
+		p := testProgram(&out, &errs)
+		p.now, p.login = time.Now, func() string { return "ana" }
+		p.newService = newService
+		served <- p.run(ctx, []string{"serve", "-c", file})
+	}()
+	within(t, "a server", func() bool {
+		c, err := net.Dial("tcp", listen)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	server := "http://" + listen
+	run(exitBroken, []string{"is in use"}, "rehearse", "-c", file, "shop")
+	run(exitUpheld, []string{"L2, canary record of shop", "✓ seen on every server", "worked in"}, "rehearse", "--server", server, "shop", "--rung", "canary")
+	run(exitUpheld, []string{"Renewal of shop", "✓ seen in service"}, "renew", "--server", server, "shop", "--force")
+	if string(s.Leaf()) == first {
+		t.Error("a forced renewal left the certificate in service")
+	}
+	run(exitBroken, []string{`certificate "shp"`}, "renew", "--server", server, "shp")
+	stop()
+	if code := <-served; code != exitUpheld {
+		t.Errorf("the server ended with status %d", code)
+	}
+}

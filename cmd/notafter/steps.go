@@ -1,0 +1,175 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/notafter/notafter/internal/assure"
+)
+
+// stepWords says what a step does, for people.
+var stepWords = map[string]string{
+	assure.StepDirectory:   "the authority's directory",
+	assure.StepAccount:     "the account there",
+	assure.StepCAA:         "CAA",
+	assure.StepDelegation:  "delegation",
+	assure.StepAsk:         "permission asked",
+	assure.StepOrder:       "order",
+	assure.StepPresent:     "challenge made to be seen",
+	assure.StepPropagation: "seen on every server",
+	assure.StepValidate:    "validated by the authority",
+	assure.StepWithdraw:    "challenge withdrawn",
+	assure.StepDeactivate:  "authorization given back",
+	assure.StepFinalize:    "certificate issued",
+	assure.StepMatch:       "key and certificate match",
+	assure.StepInstall:     "installed",
+	assure.StepReload:      "server told",
+	assure.StepSeen:        "seen in service",
+	assure.StepRollback:    "rolled back",
+}
+
+// kindWords says what an attempt is, at the beginning of a line.
+var kindWords = map[assure.AttemptKind]string{
+	assure.AttemptRenewal:     "Renewal",
+	assure.RehearseStatic:     "Rehearsal L0, what it rests on",
+	assure.RehearsePermission: "Rehearsal L1, permission",
+	assure.RehearseCanary:     "Rehearsal L2, canary record",
+	assure.RehearseAuthorize:  "Rehearsal L3, authorization",
+	assure.RehearseFull:       "Rehearsal L4, staging certificate",
+}
+
+// teller tells attempts as they happen: each step once.
+type teller struct {
+	out  output
+	told map[int64]int // attempt -> steps told
+	over map[int64]bool
+	// outcomes are those of attempts that are over.
+	outcomes []assure.Outcome
+}
+
+func newTeller(out output) *teller {
+	return &teller{out: out, told: map[int64]int{}, over: map[int64]bool{}}
+}
+
+func (t *teller) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(t.out, format+"\n", args...)
+}
+
+// tell tells what is new of an attempt.
+func (t *teller) tell(a assure.Attempt, now time.Time) {
+	if t.over[a.ID] {
+		return
+	}
+	n, begun := t.told[a.ID]
+	if !begun {
+		t.line("%s", t.out.paint(bold, fmt.Sprintf("%s of %s", cmp.Or(kindWords[a.Kind], string(a.Kind)), clean(a.Certificate))))
+	}
+	for _, s := range a.Steps[min(n, len(a.Steps)):] {
+		t.step(s)
+	}
+	t.told[a.ID] = max(n, len(a.Steps))
+	if a.Ended.IsZero() {
+		return
+	}
+	t.over[a.ID] = true
+	t.outcomes = append(t.outcomes, a.Outcome)
+	took := a.Ended.Sub(a.Started).Round(100 * time.Millisecond)
+	t.line("  %s in %s", t.out.paint(outcomeStyle(a.Outcome), outcomeWord(a.Outcome)), took)
+	for _, f := range wordsOf(a, now) {
+		for _, l := range wrap(clean(f.Summary), t.out.columns-4) {
+			t.line("  %s", l)
+		}
+		for i, l := range wrap(clean(f.Action), t.out.columns-6) {
+			lead := "   "
+			if i == 0 {
+				lead = t.out.paint(bold, "→") + "  "
+			}
+			t.line("  %s%s", lead, l)
+		}
+	}
+}
+
+func (t *teller) step(s assure.Step) {
+	text := cmp.Or(stepWords[s.Name], s.Name)
+	if s.Target != "" {
+		text += " (" + clip(s.Target, 160) + ")"
+	}
+	took := ""
+	if s.Took >= 100*time.Millisecond {
+		took = fmt.Sprintf("  %.1fs", s.Took.Seconds())
+	}
+	t.line("  %s %s%s", t.out.paint(outcomeStyle(s.Outcome), markOf(s.Outcome)), text, t.out.paint(dim, took))
+	if s.Detail != "" && (s.Outcome != assure.Done || t.out.terminal) {
+		for _, l := range wrap(clean(s.Detail), t.out.columns-6) {
+			t.line("      %s", t.out.paint(dim, l))
+		}
+	}
+}
+
+func markOf(o assure.Outcome) string {
+	switch o {
+	case assure.Done:
+		return "✓"
+	case assure.Failed:
+		return "✗"
+	case assure.Skipped:
+		return "–"
+	}
+	return "?"
+}
+
+func outcomeWord(o assure.Outcome) string {
+	switch o {
+	case assure.Done:
+		return "worked"
+	case assure.Failed:
+		return "did not work"
+	case assure.Skipped:
+		return "was left out"
+	}
+	return "could not be determined"
+}
+
+func outcomeStyle(o assure.Outcome) string {
+	switch o {
+	case assure.Done:
+		return verdictStyle(assure.Upheld)
+	case assure.Failed:
+		return verdictStyle(assure.Broken)
+	case assure.Skipped:
+		return dim
+	}
+	return verdictStyle(assure.Unknown)
+}
+
+// wordsOf are the words that an incident about the attempt would carry.
+func wordsOf(a assure.Attempt, now time.Time) []assure.Finding {
+	c := assure.Claim{Certificate: a.Certificate, Subject: string(a.Kind), Link: assure.LinkOf(a.Kind), Declared: a.Started, Every: time.Hour}
+	renewer := "of " + a.Certificate
+	var fact assure.Fact = assure.Rehearsed{Rung: a.Kind, Renewer: renewer, Steps: a.Steps}
+	if a.Kind == assure.AttemptRenewal {
+		c.Subject, c.Link = assure.SubjectRenewal, assure.Renewal
+		r := assure.Renewing{Renewer: renewer}
+		for _, s := range a.Steps {
+			if s.Outcome == assure.Failed && s.Trouble != nil {
+				r.State.Failures, r.State.LastTrouble, r.State.LastAttempt = 1, s.Trouble, a.Ended
+			}
+		}
+		fact = r
+	}
+	j := assure.Judge(assure.Case{Claim: c, Evidence: &assure.Evidence{Fact: fact, FirstSeen: a.Ended, LastSeen: now, Count: 1}}, assure.Setting{Now: now})
+	return slices.DeleteFunc(j.Findings, func(f assure.Finding) bool { return f.Reason == assure.EvidenceMissing })
+}
+
+// verdict is the exit status of what was told.
+func (t *teller) verdict() error {
+	switch {
+	case slices.Contains(t.outcomes, assure.Failed):
+		return status{code: exitBroken}
+	case slices.Contains(t.outcomes, assure.Unclear):
+		return status{code: exitUnknown}
+	}
+	return nil
+}
