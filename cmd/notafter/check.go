@@ -84,7 +84,7 @@ Exit statuses
 	f.StringVar(&o.at, "at", "", "judge as if it were `TIME`: 2026-10-08T15:00:00Z, 2026-10-08, or +30d from now. What is seen is seen now")
 	f.StringArrayVar(&o.Roots, "roots", nil, "trust the roots in `FILE` (PEM) instead of the system's; may be given more than once")
 	f.StringVar(&o.revocation, "revocation", string(defaults.Revocation), "what to ask about revocation: off, leaf, full")
-	f.BoolVar(&o.WithoutSNI, "without-sni", false, "look a second time without sending a server name")
+	f.BoolVar(&o.WithoutSNI, "without-sni", false, "look a second time without sending a server name, and tell of a default certificate that differs")
 	f.StringArrayVar(&o.Resolvers, "dns", nil, "ask the resolver at `ADDRESS` (IP or IP:port) instead of the system's; may be given more than once")
 	f.IntVar(&o.concurrency, "concurrency", defaults.Concurrency, "look at `N` endpoints at the same time")
 	durationVar(f, &o.Timeout, "timeout", defaults.Timeout.Std(), "longest `DURATION` of one handshake with one address")

@@ -407,3 +407,29 @@ func TestRootsAreBounded(t *testing.T) {
 		t.Errorf("roots from a file without end: %v", err)
 	}
 }
+
+// A certificate that only clients without a server name get is a fact: it is shown, and changes no verdict. One that is
+// served with the name as well is not worth a word.
+func TestCheckWithoutSNIShowsADefaultCertificateThatDiffers(t *testing.T) {
+	w := testWorld()
+	shop := served("shop.example", "aa", moment.AddDate(0, 0, -10), moment.AddDate(0, 0, 80), "192.0.2.1:443", "192.0.2.2:443")
+	other := served("default.invalid", "0123456789abcdef", moment.AddDate(-1, 0, 0), moment.AddDate(0, 0, -1))
+	shop.Certs, shop.Chains = append(shop.Certs, other.Certs[0]), append(shop.Chains, other.Chains[0])
+	shop.Sightings = append(shop.Sightings, assure.Sighting{Address: "192.0.2.1:443", NoSNI: true, Chain: 1, TLS: "1.3"},
+		assure.Sighting{Address: "192.0.2.2:443", NoSNI: true, Chain: -1, Failure: assure.Alert})
+	w["shop.example"] = shop
+
+	code, out, _ := runCheck(t, w, "--without-sni", "--output", "table", "shop.example")
+	for _, want := range []string{"INFO default certificate  at 192.0.2.1:443\n", "for default.invalid, valid until 7 Oct 2026", "0123456789ab"} {
+		if !strings.Contains(out, want) && !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("the table lacks %q:\n%s", want, out)
+		}
+	}
+	if code != exitUpheld || strings.Count(out, "default certificate  at") != 1 {
+		t.Errorf("status %d:\n%s", code, out)
+	}
+	_, out, _ = runCheck(t, w, "--without-sni", "--output", "json", "shop.example", "both.example")
+	if n := strings.Count(out, `"default_leaf"`); n != 1 || !strings.Contains(out, `"default.invalid"`) {
+		t.Errorf("%d addresses have a default_leaf, want the one where it differs:\n%s", n, out)
+	}
+}

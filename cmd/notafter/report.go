@@ -45,6 +45,10 @@ type address struct {
 	Leaf       *assure.Cert   `json:"leaf"`
 	Chain      []assure.Cert  `json:"chain"`       // as served, leaf first
 	ValidUntil *time.Time     `json:"valid_until"` // earliest end of the best path that is valid
+	// DefaultLeaf is what the address serves to a client that sends no server name, with --without-sni and where that is
+	// none of the leaves that it serves to those that send the name. It is worth knowing and changes no verdict. Of two
+	// elements for one address, the first has it.
+	DefaultLeaf *assure.Cert `json:"default_leaf,omitempty"`
 }
 
 func newEndpoint(t assure.Target, served assure.Served, at time.Time) endpoint {
@@ -73,28 +77,64 @@ func newEndpoint(t assure.Target, served assure.Served, at time.Time) endpoint {
 		if s.NoSNI || s.Offered != "" && (s.Chain < 0 || shownAlready(served, s)) {
 			continue // a look that only adds a fact, or the same certificate again
 		}
-		e.Addresses = append(e.Addresses, newAddress(t, served, s, at))
+		a := newAddress(t, served, s, at)
+		if !slices.ContainsFunc(e.Addresses, func(b address) bool { return b.Address == a.Address }) {
+			a.DefaultLeaf = defaultLeaf(served, s.Address)
+		}
+		e.Addresses = append(e.Addresses, a)
 	}
 	return e
 }
 
+// leafSeen is the fingerprint of the leaf that a handshake brought, empty when it brought none.
+func leafSeen(served assure.Served, g assure.Sighting) string {
+	if g.Chain < 0 || g.Chain >= len(served.Chains) || len(served.Chains[g.Chain].Certs) == 0 {
+		return ""
+	}
+	return served.Chains[g.Chain].Certs[0]
+}
+
 // shownAlready reports whether an earlier handshake with the same address brought the same leaf.
 func shownAlready(served assure.Served, s assure.Sighting) bool {
-	leaf := func(g assure.Sighting) string {
-		if g.Chain < 0 || g.Chain >= len(served.Chains) || len(served.Chains[g.Chain].Certs) == 0 {
-			return ""
-		}
-		return served.Chains[g.Chain].Certs[0]
-	}
 	for _, g := range served.Sightings {
 		if g == s {
 			return false
 		}
-		if !g.NoSNI && g.Address == s.Address && leaf(g) == leaf(s) {
+		if !g.NoSNI && g.Address == s.Address && leafSeen(served, g) == leafSeen(served, s) {
 			return true
 		}
 	}
 	return false
+}
+
+// defaultLeaf is what an address serves without a server name, nil when nobody looked, nothing was seen, or it serves
+// that with the name too.
+func defaultLeaf(served assure.Served, address string) *assure.Cert {
+	fp := ""
+	for _, g := range served.Sightings {
+		if g.NoSNI && g.Address == address && fp == "" {
+			fp = leafSeen(served, g)
+		}
+	}
+	if fp == "" || slices.ContainsFunc(served.Sightings, func(g assure.Sighting) bool {
+		return !g.NoSNI && g.Address == address && leafSeen(served, g) == fp
+	}) {
+		return nil
+	}
+	c := certOf(served, fp)
+	return &c
+}
+
+// certOf is a certificate of a look; of one that was not kept, the fingerprint alone.
+func certOf(served assure.Served, fp string) assure.Cert {
+	c, ok := served.CertOf(fp)
+	if !ok {
+		c = assure.Cert{Fingerprint: fp}
+	}
+	if c.Names == nil {
+		c.Names = []string{}
+	}
+	return c
 }
 
 func newAddress(t assure.Target, served assure.Served, s assure.Sighting, at time.Time) address {
@@ -106,13 +146,7 @@ func newAddress(t assure.Target, served assure.Served, s assure.Sighting, at tim
 	}
 	chain := served.Chains[s.Chain]
 	for i, fp := range chain.Certs {
-		c, ok := served.CertOf(fp)
-		if !ok {
-			c = assure.Cert{Fingerprint: fp}
-		}
-		if c.Names == nil {
-			c.Names = []string{}
-		}
+		c := certOf(served, fp)
 		if i == 0 {
 			leaf := c
 			a.Leaf = &leaf

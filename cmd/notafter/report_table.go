@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -43,10 +44,35 @@ func writeTable(o output, r report, at time.Time, took time.Duration) error {
 				}
 			}
 		}
+		for _, a := range e.Addresses {
+			if a.DefaultLeaf == nil {
+				continue
+			}
+			line("  " + o.paint(dim, "INFO default certificate") + "  at " + clean(a.Address))
+			for _, s := range wrap(clean(defaultWords(*a.DefaultLeaf)), max(o.columns-4, 30)) {
+				line("    " + s)
+			}
+		}
 	}
 	line("")
 	line(statistics(r, at, took, o.terminal))
 	return w.Flush()
+}
+
+// defaultWords tells of the certificate that clients get which send no server name.
+func defaultWords(c assure.Cert) string {
+	names := strings.Join(c.Names[:min(len(c.Names), 3)], ", ")
+	if more := len(c.Names) - 3; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	if names == "" {
+		names = cmp.Or(c.Subject, "no name")
+	}
+	end := ""
+	if !c.NotAfter.IsZero() {
+		end = ", valid until " + c.NotAfter.UTC().Format("2 Jan 2006 15:04 UTC")
+	}
+	return fmt.Sprintf("A client that sends no server name gets another certificate here: for %s%s (SHA-256 %s).", names, end, c.Fingerprint[:min(len(c.Fingerprint), 12)])
 }
 
 func mark(v assure.Verdict) string {

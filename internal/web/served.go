@@ -98,7 +98,7 @@ func (e *endpointView) show(s assure.Served, letters lettering, due, now time.Ti
 			a.Mark, a.Until = marks[g.Chain], chainEnd(s, c)
 			if leaf, ok := leafOfChain(s, c); ok {
 				a.Leaf = &leaf
-				if e.Leaf == nil || leaf.NotAfter.Before(e.Leaf.NotAfter) {
+				if !g.NoSNI && (e.Leaf == nil || leaf.NotAfter.Before(e.Leaf.NotAfter)) { // the default certificate refuses no client that sends the name
 					e.Leaf, deciding = &leaf, assure.Path{}
 					if len(c.Paths) > 0 {
 						deciding = c.Paths[0]
