@@ -101,7 +101,10 @@ func (b *builder) renewer(name string, d config.Renewer) (*renewer, error) {
 	}
 	if s := d.ACME.Staging.Value(); s != "" {
 		o.Directory = s
-		o.EABKeyID, o.EABKey = "", "" // external accounts are of the authority in service
+		o.EABKeyID, o.EABKey = "", ""
+		if d.ACME.StagingEAB != nil {
+			o.EABKeyID, o.EABKey = d.ACME.StagingEAB.KeyID, d.ACME.StagingEAB.HMAC.Value()
+		}
 		if r.staging, err = renew.NewCA(o); err != nil {
 			return nil, fmt.Errorf("acme.staging: %w", err)
 		}

@@ -16,6 +16,7 @@ func renewalRule(b *bench, fact Fact) bool {
 		return false
 	}
 	p := b.renewalOf(r.Renewer, r.State.Due)
+	p.waiting = r.Newest != nil && r.Installed.IsZero()
 	s := r.State
 	b.j.Complete, b.j.Sure = s.Running.IsZero(), s.Running.IsZero()
 	if r.Newest != nil {
@@ -23,7 +24,7 @@ func renewalRule(b *bench, fact Fact) bool {
 		b.j.RenewBy = p.late()
 	}
 	if t := s.LastTrouble; t != nil && s.Failures > 0 {
-		if t.Reason.Link() == Permission {
+		if l := t.Reason.Link(); l == Permission || l == Renewal && t.Reason != RenewalFailing {
 			p.file(Broken, t, "") // the cause is told beside the symptom
 		}
 		f := p.finding(RenewalFailing, p.cause(t), p.stage(t, s.Failures > 1))
@@ -135,6 +136,7 @@ type promise struct {
 	name    string
 	renewer string
 	dueAt   time.Time
+	waiting bool            // the newest certificate is not in service yet
 	filed   map[string]bool // reason and cause that were filed already
 }
 
@@ -177,8 +179,9 @@ func (p *promise) due(s Stage) Stage {
 }
 
 // stage is how soon somebody must act on a trouble. What only a person can mend pages when it is a lost grant or a dead
-// credential, whatever the date: it never mends itself, and whoever took it away is at work now. Everything else is work
-// until the renewal is near. What may pass by itself is told once it has lasted, or once it was seen twice.
+// credential, whatever the date: it never mends itself, and whoever took it away is at work now. So does a certificate
+// that was issued and could not be installed: what is served is the one that was due. Everything else is work until the
+// renewal is near. What may pass by itself is told once it has lasted, or once it was seen twice.
 func (p *promise) stage(t *Trouble, twice bool) Stage {
 	switch {
 	case t.Class.Retry() || t.Class == "":
@@ -186,7 +189,7 @@ func (p *promise) stage(t *Trouble, twice bool) Stage {
 			return StageNone
 		}
 		return p.due(StageTicket)
-	case t.Reason == DNSWriteDenied, t.Reason == CredentialExpiring:
+	case t.Reason == DNSWriteDenied, t.Reason == CredentialExpiring, t.Reason == InstallFailed && t.Class != TroubleLagging:
 		return StagePage
 	default:
 		return p.due(StageTicket)
@@ -222,6 +225,10 @@ func (p *promise) cause(t *Trouble) string {
 
 func (p *promise) finding(r Reason, cause string, s Stage) Finding {
 	f := Finding{Reason: r, Cause: cause, Stage: s, Impact: p.impact()}
+	if strings.HasPrefix(cause, "install/") && p.waiting {
+		f.Impact = fmt.Sprintf("The new certificate of %s waits to be installed. Clients are refused when the one that is served ends.", p.name)
+		return f
+	}
 	if p.Issued != nil {
 		f.HurtsAt = p.Issued.NotAfter
 	}
@@ -344,7 +351,7 @@ func remedyOf(r Reason, name string) string {
 	case DelegationBroken:
 		return "Make parent and child agree on the zone's name servers, and each of them answer for it." + after
 	case AccountInvalid:
-		return "See the account at the CA, or let notafter register a new one (rename the renewer)." + after
+		return "See what became of the account at the authority. If it forgot the account: notafter account register RENEWER; if the account was deactivated, another email makes another one." + after
 	case LimitReached:
 		return "Nothing, if it passes: the CA's time is waited for. If it comes back, see what else uses the account or the name."
 	case RehearsalInconclusive:

@@ -63,9 +63,12 @@ func (d *RenewerDNS) asks() bool {
 	if d.Lego == nil {
 		return d.Azure != nil || d.RFC2136 != nil
 	}
+	given := func(name string) bool { _, ok := d.Lego.Settings[name]; return ok }
 	switch d.Lego.Provider {
-	case "route53", "gcloud", "cloudflare":
+	case "route53", "gcloud":
 		return true
+	case "cloudflare":
+		return given("CF_DNS_API_TOKEN") || given("CLOUDFLARE_DNS_API_TOKEN") // about a global key nobody can be asked
 	}
 	return false
 }
@@ -73,7 +76,7 @@ func (d *RenewerDNS) asks() bool {
 // Challenge is how control of the names is shown.
 func (r Renewer) Challenge() Challenge { return r.ACME.challenge() }
 
-// Propagation is how long a new record may take until every server shows it.
+// Patience is how long a new record may take until every server shows it.
 func (d *RenewerDNS) Patience() time.Duration {
 	if d == nil || d.Propagation == 0 {
 		return defaultPropagation

@@ -38,6 +38,8 @@ type ACME struct {
 	Profile string `yaml:"profile"`
 	// EAB binds the account to one that the authority knows you by (RFC 8555 section 7.3.4), where it asks for that.
 	EAB *EAB `yaml:"eab"`
+	// StagingEAB is the same for the staging directory. Left out, the account there is bound to none.
+	StagingEAB *EAB `yaml:"staging_eab"`
 	// Challenge is how control of the names is shown. Left out, dns-01.
 	Challenge Challenge `yaml:"challenge"`
 	// PreferredChain is the common name of the root that is wanted, where the authority offers several chains.
@@ -248,7 +250,7 @@ func (InstallFile) shorthand() string { return "path" }
 // Signal is sent to a process.
 type Signal string
 
-func (Signal) choices() []string { return []string{"HUP", "USR1", "USR2", "TERM", "INT"} }
+func (Signal) choices() []string { return []string{"HUP", "USR1", "USR2", "TERM"} }
 
 // KubernetesSecret is a secret of the type kubernetes.io/tls.
 type KubernetesSecret struct {
