@@ -119,6 +119,9 @@ func TestRenewAndRehearse(t *testing.T) {
 	run(exitUsage, []string{`--rung "cannery" is not possible`}, "rehearse", "-c", file, "--rung", "cannery")
 	run(exitUsage, []string{"want exactly one certificate"}, "renew")
 
+	run(exitUpheld, []string{"The account of azure has a new key."}, "account", "roll-over", "azure", "-c", file)
+	run(exitUsage, []string{`renewer "azur"`}, "account", "register", "azur", "-c", file)
+
 	served := make(chan int, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -143,6 +146,9 @@ func TestRenewAndRehearse(t *testing.T) {
 	if string(s.Leaf()) == first {
 		t.Error("a forced renewal left the certificate in service")
 	}
+	run(exitUpheld, []string{"The account of azure has a new key."}, "account", "roll-over", "azure", "--server", server)
+	run(exitUpheld, []string{"The account of azure is registered."}, "account", "register", "azure", "--server", server)
+	run(exitUpheld, []string{"worked in"}, "rehearse", "--server", server, "shop", "--rung", "static")
 	run(exitBroken, []string{`certificate "shp"`}, "renew", "--server", server, "shp")
 	stop()
 	if code := <-served; code != exitUpheld {

@@ -237,3 +237,30 @@ func (a *App) progressed(at assure.Attempt) {
 		(*f)(at)
 	}
 }
+
+// authority returns the authority in service of a renewer.
+func (a *App) authority(renewer string) (*renew.CA, error) {
+	r := a.world.Load().renewers[renewer]
+	if r == nil {
+		return nil, fmt.Errorf("renewer %q: no certificate is renewed by it here (%w)", renewer, assure.ErrNotFound)
+	}
+	return r.ca, nil
+}
+
+// RollOver gives the account of a renewer at its authority a new key.
+func (a *App) RollOver(ctx context.Context, renewer string) error {
+	ca, err := a.authority(renewer)
+	if err != nil {
+		return err
+	}
+	return ca.Rollover(ctx)
+}
+
+// Register registers the account of a renewer again, at an authority that has forgotten it.
+func (a *App) Register(ctx context.Context, renewer string) error {
+	ca, err := a.authority(renewer)
+	if err != nil {
+		return err
+	}
+	return ca.Register(ctx)
+}

@@ -114,6 +114,9 @@ func (s *Server) registerRenewals(api huma.API) {
 	if s.opts.Renewals == nil {
 		return
 	}
+	if s.opts.Renewer != nil {
+		s.registerAccounts(api)
+	}
 	const one = "/api/v1/certificates/{name}"
 	huma.Register(api, describe("GET", one+"/renewal", "get-renewal", "Of a certificate that notafter renews itself. A running attempt grows while it runs.", http.StatusNotFound),
 		func(ctx context.Context, in *struct {
@@ -172,6 +175,50 @@ func (s *Server) registerRenewals(api huma.API) {
 		}
 		return s.accept(ctx, a, given, s.askRehearsal)
 	})
+}
+
+type accountDoc struct {
+	Renewer string `json:"renewer"`
+	Did     string `json:"did" enum:"roll-over,register"`
+}
+
+// registerAccounts adds what can be done to accounts at certificate authorities.
+func (s *Server) registerAccounts(api huma.API) {
+	for what, v := range map[string]struct {
+		about string
+		do    func(context.Context, string) error
+	}{
+		"roll-over": {"Gives the account at the certificate authority a new key (RFC 8555 section 7.3.5). Waits for the authority.", s.opts.Renewer.RollOver},
+		"register":  {"Registers the account again with the key that it has, at an authority that has forgotten it. Waits for the authority.", s.opts.Renewer.Register},
+	} {
+		op := describe("POST", "/api/v1/renewers/{name}/account/"+what, what+"-account", v.about, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusBadGateway)
+		huma.Register(api, op, func(ctx context.Context, in *struct {
+			Name string `path:"name" example:"letsencrypt"`
+			Body *struct {
+				Who string `json:"who,omitempty" maxLength:"80" example:"Ana" doc:"Needed where nobody signs in. With a token it is added to the token's name."`
+			} `required:"false"`
+		},
+		) (*body[accountDoc], error) {
+			a, given := asked{certificate: in.Name, remote: callerFrom(ctx)}, ""
+			if in.Body != nil {
+				given = in.Body.Who
+			}
+			var err error
+			if a.who, err = signature(ctx, given); err != nil {
+				return nil, err
+			}
+			if err := s.noteWish(ctx, a, what+" account", "at the authority of the renewer"); err != nil {
+				return nil, s.apiError("change an account", err)
+			}
+			if err := v.do(ctx, in.Name); err != nil {
+				if t := (*assure.Trouble)(nil); errors.As(err, &t) {
+					return nil, huma.Error502BadGateway(t.Error())
+				}
+				return nil, s.apiError("change an account", err)
+			}
+			return answer(accountDoc{in.Name, what}), nil
+		})
+	}
 }
 
 // accept asks for what somebody wishes and says from when on attempts belong to it.

@@ -21,13 +21,17 @@ type Renewals interface {
 	Climbed(ctx context.Context, certificates []string) (map[string]map[assure.AttemptKind]time.Time, error)
 }
 
-// Renewer carries out what a person asks for. Both return at once and the work goes on; what comes of it is among the
-// attempts. The error wraps [assure.ErrNotFound] for a certificate that is not renewed here.
+// Renewer carries out what a person asks for. Renew and Rehearse return at once and the work goes on; what comes of it is
+// among the attempts. The error wraps [assure.ErrNotFound] for a certificate or a renewer that is not here.
 type Renewer interface {
 	// Renew renews the certificate when it is due, or in any case with force.
 	Renew(ctx context.Context, certificate, who string, force bool) error
 	// Rehearse climbs the given rungs, those that are configured when none is given.
 	Rehearse(ctx context.Context, certificate, who string, kinds []assure.AttemptKind) error
+	// RollOver gives the account of a renewer at its authority a new key; Register registers it again, at an authority
+	// that has forgotten it. Both wait for the authority. An error that is or wraps an [*assure.Trouble] is told.
+	RollOver(ctx context.Context, renewer string) error
+	Register(ctx context.Context, renewer string) error
 }
 
 // attemptsRead is how many attempts are read to show a certificate: the store keeps twenty of each of the six kinds.

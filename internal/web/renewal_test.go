@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -139,6 +140,35 @@ type refusing struct{ err error }
 func (r refusing) Renew(context.Context, string, string, bool) error { return r.err }
 
 func (r refusing) Rehearse(context.Context, string, string, []assure.AttemptKind) error { return r.err }
+
+func (r refusing) RollOver(context.Context, string) error { return r.err }
+
+func (r refusing) Register(context.Context, string) error { return r.err }
+
+// TestAccountByAPI: an account is changed for whoever says who it is, and what the authority says is told.
+func TestAccountByAPI(t *testing.T) {
+	w := renewingWorld()
+	s := newServer(t, w, nil)
+	post := func(path, body string) *httptest.ResponseRecorder {
+		return fetch(s, "POST", "/api/v1/renewers/"+path, body, map[string]string{"Content-Type": "application/json"})
+	}
+	for path, want := range map[string]int{"letsencrypt/account/roll-over": 200, "letsencrypt/account/register": 200, "nobody/account/register": 404, "letsencrypt/account/close": 404} {
+		if r := post(path, `{"who": "Ana"}`); r.Code != want {
+			t.Errorf("%s gives %d, want %d: %s", path, r.Code, want, r.Body)
+		}
+	}
+	if r := post("letsencrypt/account/register", `{}`); r.Code != 422 {
+		t.Errorf("without a name: %d", r.Code)
+	}
+	slices.Sort(w.wishes)
+	if !slices.Equal(w.wishes, []string{"register letsencrypt", "roll over letsencrypt"}) {
+		t.Errorf("asked for were %q", w.wishes)
+	}
+	w.fail = &assure.Trouble{Reason: assure.AccountInvalid, Class: assure.TroubleMissing, Detail: "the authority knows no such account"}
+	if r := post("letsencrypt/account/roll-over", `{"who": "Ana"}`); r.Code != 502 || !strings.Contains(r.Body.String(), "knows no such account") {
+		t.Errorf("what the authority refuses gives %d %s", r.Code, r.Body)
+	}
+}
 
 // TestRenewerRefuses: what a renewer refuses is said, on the page and by the API, and stays in the audit log as asked for.
 func TestRenewerRefuses(t *testing.T) {

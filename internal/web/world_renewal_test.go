@@ -360,6 +360,24 @@ func (w *world) Rehearse(_ context.Context, name, who string, kinds []assure.Att
 	return w.wish(name, fmt.Sprintf("rehearse %s for %s %v", name, who, kinds))
 }
 
+func (w *world) RollOver(_ context.Context, renewer string) error {
+	return w.account(renewer, "roll over")
+}
+
+func (w *world) Register(_ context.Context, renewer string) error {
+	return w.account(renewer, "register")
+}
+
+func (w *world) account(renewer, what string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if renewer != "letsencrypt" {
+		return fmt.Errorf("renewer %q: %w", renewer, assure.ErrNotFound)
+	}
+	w.wishes = append(w.wishes, what+" "+renewer)
+	return w.fail
+}
+
 func (w *world) wish(name, text string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
