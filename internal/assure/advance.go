@@ -89,7 +89,8 @@ type advance struct {
 	before     map[IncidentID]Incident // as they stood on the docket
 	elsewhere  map[IncidentID]int
 	apartStage map[IncidentID]Stage // worst stage of the touches outside the batch
-	touches    map[touchKey]Touch   // open ones of the batch's claims, as they become
+	apartHurts map[IncidentID]time.Time
+	touches    map[touchKey]Touch // open ones of the batch's claims, as they become
 	was        map[touchKey]Touch
 	cleared    map[touchKey]Touch
 	notices    []Notice
@@ -103,7 +104,7 @@ func newAdvance(d Docket, s Setting) *advance {
 	s.Now = moment(s.Now)
 	a := &advance{
 		Setting: s, byCause: map[string]*Incident{}, byID: map[IncidentID]*Incident{}, before: map[IncidentID]Incident{},
-		elsewhere: d.Elsewhere, apartStage: d.ElsewhereStage, touches: map[touchKey]Touch{}, was: map[touchKey]Touch{}, cleared: map[touchKey]Touch{}, worst: map[IncidentID]Finding{}, sure: map[IncidentID]bool{},
+		elsewhere: d.Elsewhere, apartStage: d.ElsewhereStage, apartHurts: d.ElsewhereHurts, touches: map[touchKey]Touch{}, was: map[touchKey]Touch{}, cleared: map[touchKey]Touch{}, worst: map[IncidentID]Finding{}, sure: map[IncidentID]bool{},
 	}
 	for _, i := range d.Incidents {
 		if i.State == Resolved {
@@ -231,9 +232,7 @@ func (a *advance) worsen(i *Incident, f Finding) {
 	if f.Since.Before(i.Since) {
 		i.Since = f.Since
 	}
-	if !f.HurtsAt.IsZero() && (i.HurtsAt.IsZero() || f.HurtsAt.Before(i.HurtsAt)) {
-		i.HurtsAt = f.HurtsAt.UTC()
-	}
+	i.hurtsFrom(f.HurtsAt)
 	if f.Stage > i.Stage {
 		kind, text := "worsened", fmt.Sprintf("Now at the stage %s: %s", f.Stage, f.Summary)
 		if i.Stage == StageNone {
@@ -408,10 +407,22 @@ func (a *advance) fallBack(i *Incident, stage Stage) {
 	if i.State == Acked && i.AckedStage > stage {
 		i.AckedStage = stage
 	}
-	for _, f := range a.touches {
-		if f.Incident == i.ID && f.Finding.Stage == stage {
-			a.speak(i, f.Finding)
+	i.HurtsAt = a.apartHurts[i.ID].UTC()
+	for k, t := range a.touches {
+		if _, gone := a.cleared[k]; gone || t.Incident != i.ID {
+			continue
 		}
+		i.hurtsFrom(t.Finding.HurtsAt)
+		if t.Finding.Stage == stage {
+			a.speak(i, t.Finding)
+		}
+	}
+}
+
+// hurtsFrom takes a moment at which the first client may be refused.
+func (i *Incident) hurtsFrom(at time.Time) {
+	if !at.IsZero() && (i.HurtsAt.IsZero() || at.Before(i.HurtsAt)) {
+		i.HurtsAt = at.UTC()
 	}
 }
 

@@ -28,7 +28,7 @@ func newCourt(t *testing.T) *court {
 }
 
 func (c *court) docket(ids []ClaimID, causes []string) Docket {
-	d := Docket{Elsewhere: map[IncidentID]int{}, ElsewhereStage: map[IncidentID]Stage{}}
+	d := Docket{Elsewhere: map[IncidentID]int{}, ElsewhereStage: map[IncidentID]Stage{}, ElsewhereHurts: map[IncidentID]time.Time{}}
 	wanted := map[IncidentID]bool{}
 	for _, t := range c.touches {
 		if slices.Contains(ids, t.Claim) {
@@ -43,6 +43,9 @@ func (c *court) docket(ids []ClaimID, causes []string) Docket {
 				if t.Incident == id && !slices.Contains(ids, t.Claim) {
 					d.Elsewhere[id]++
 					d.ElsewhereStage[id] = max(d.ElsewhereStage[id], t.Finding.Stage)
+					if at := t.Finding.HurtsAt; !at.IsZero() && (d.ElsewhereHurts[id].IsZero() || at.Before(d.ElsewhereHurts[id])) {
+						d.ElsewhereHurts[id] = at
+					}
 				}
 			}
 		}
@@ -303,6 +306,28 @@ func TestAnIncidentThatEasedPagesAgainWhenItGetsWorse(t *testing.T) {
 	c.expect("expired once more: the old acknowledgement does not cover it", "trigger outage to sre; supersede ticket to sre")
 	if i := c.open()[0]; i.State != Open || i.Round != 1 {
 		t.Errorf("state %s, round %d", i.State, i.Round)
+	}
+}
+
+// Once an incident has eased, "clients are refused since" is about what is left of it, wherever that is.
+func TestAnIncidentThatEasedHurtsWhenWhatIsLeftDoes(t *testing.T) {
+	c := newCourt(t)
+	ends := func(d time.Duration) Served {
+		s := healthy()
+		s.Chains[0].Paths = []Path{{Certs: []string{"leaf", "inter", "root"}, NotBefore: now.Add(-30 * day), NotAfter: now.Add(d), LimitedBy: "inter"}}
+		return s
+	}
+	c.advance(judged("a", now, ends(-time.Hour)), judged("b", now, ends(4*day)))
+	i := c.open()[0]
+	if i.Stage != StageOutage || !i.HurtsAt.Equal(now.Add(-time.Hour)) {
+		t.Fatalf("stage %s, hurts at %s", i.Stage, i.HurtsAt)
+	}
+	for n := range 2 {
+		c.s.Now = now.Add(time.Duration(n+1) * time.Minute)
+		c.advance(judged("a", c.s.Now, ends(5*day)))
+	}
+	if i = c.open()[0]; i.Stage >= StageOutage || !i.HurtsAt.Equal(now.Add(4*day)) {
+		t.Errorf("eased to %s, and hurts at %s; b, which was not looked at now, hurts at %s", i.Stage, i.HurtsAt, now.Add(4*day))
 	}
 }
 

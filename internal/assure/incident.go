@@ -32,7 +32,7 @@ type Incident struct {
 	EasedAt  time.Time `json:"eased_at,omitzero"`
 	Since    time.Time `json:"since"` // when the earliest of its findings began
 	OpenedAt time.Time `json:"opened_at"`
-	// HurtsAt is when the first client is or was refused; zero when not known.
+	// HurtsAt is when the first client is or was refused, since the incident last eased; zero when not known.
 	HurtsAt time.Time `json:"hurts_at,omitzero"`
 	// Summary, Impact, Action and Basis are those of the worst finding so far.
 	Summary string `json:"summary"`
@@ -118,6 +118,9 @@ type Docket struct {
 	// of those.
 	Elsewhere      map[IncidentID]int
 	ElsewhereStage map[IncidentID]Stage
+	// ElsewhereHurts is the earliest moment at which what those touches are about hurts; without an entry, it is not known
+	// of any. It is needed only of incidents whose stage is worse than ElsewhereStage, which may fall back.
+	ElsewhereHurts map[IncidentID]time.Time
 }
 
 // Changes is what a batch of judgements does to incidents. All of it is committed in one transaction, or none.

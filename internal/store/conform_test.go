@@ -34,6 +34,7 @@ func conform(t *testing.T, open func(t *testing.T, c *clock) *DB) {
 		"stale evidence is found once":                               stale,
 		"coverage counts what was seen":                              coverage,
 		"an incident goes from opening to resolving":                 incident,
+		"an incident that eases hurts when what is left of it does":  eases,
 		"claims that go leave orphans, and come back without":        orphans,
 		"a delivery is leased, retried, and made once":               outbox,
 		"a page names what is at stake, the soonest first":           stakes,

@@ -232,7 +232,7 @@ func (t *Tx) Docket(ctx context.Context, causes []string, ids []assure.ClaimID) 
 }
 
 func (t *Tx) docket(ctx context.Context, causes []string, ids []assure.ClaimID) (assure.Docket, error) {
-	d := assure.Docket{Elsewhere: map[assure.IncidentID]int{}, ElsewhereStage: map[assure.IncidentID]assure.Stage{}}
+	d := assure.Docket{Elsewhere: map[assure.IncidentID]int{}, ElsewhereStage: map[assure.IncidentID]assure.Stage{}, ElsewhereHurts: map[assure.IncidentID]time.Time{}}
 	found := map[string]bool{}
 	add := func(s scanner) error {
 		var id string
@@ -314,8 +314,42 @@ func (t *Tx) docket(ctx context.Context, causes []string, ids []assure.ClaimID) 
 		}, `SELECT stage, count(*) FROM touch WHERE incident = $1 AND gone = 0 GROUP BY stage`, string(i.ID)); err != nil {
 			return d, err
 		}
+		if d.Elsewhere[i.ID] > 0 && d.ElsewhereStage[i.ID] < i.Stage {
+			at, err := t.hurtsElsewhere(ctx, i.ID, claims)
+			if err != nil {
+				return d, err
+			}
+			if !at.IsZero() {
+				d.ElsewhereHurts[i.ID] = at
+			}
+		}
 	}
 	return d, nil
+}
+
+// hurtsElsewhere is the earliest moment at which a touch of an incident hurts, of those by claims that are not among the
+// sorted ones. It reads them all, which is why only incidents are asked about that the batch may let fall back.
+func (t *Tx) hurtsElsewhere(ctx context.Context, id assure.IncidentID, mine []string) (earliest time.Time, err error) {
+	err = t.q.each(ctx, func(s scanner) error {
+		var claim, finding string
+		if err := s.Scan(&claim, &finding); err != nil {
+			return err
+		}
+		if _, ok := slices.BinarySearch(mine, claim); ok {
+			return nil
+		}
+		var f struct {
+			HurtsAt time.Time `json:"hurts_at"`
+		}
+		if err := json.Unmarshal([]byte(finding), &f); err != nil {
+			return fmt.Errorf("decode a finding: %w", err)
+		}
+		if !f.HurtsAt.IsZero() && (earliest.IsZero() || f.HurtsAt.Before(earliest)) {
+			earliest = f.HurtsAt
+		}
+		return nil
+	}, `SELECT claim, finding FROM touch WHERE incident = $1 AND gone = 0`, string(id))
+	return earliest, err
 }
 
 func scanIncident(s scanner) (assure.Incident, error) {
