@@ -328,27 +328,19 @@ func (t *Tx) docket(ctx context.Context, causes []string, ids []assure.ClaimID) 
 }
 
 // hurtsElsewhere is the earliest moment at which a touch of an incident hurts, of those by claims that are not among the
-// sorted ones. It reads them all, which is why only incidents are asked about that the batch may let fall back.
+// sorted ones.
 func (t *Tx) hurtsElsewhere(ctx context.Context, id assure.IncidentID, mine []string) (earliest time.Time, err error) {
 	err = t.q.each(ctx, func(s scanner) error {
-		var claim, finding string
-		if err := s.Scan(&claim, &finding); err != nil {
+		var claim string
+		var at int64
+		if err := s.Scan(&claim, &at); err != nil {
 			return err
 		}
-		if _, ok := slices.BinarySearch(mine, claim); ok {
-			return nil
-		}
-		var f struct {
-			HurtsAt time.Time `json:"hurts_at"`
-		}
-		if err := json.Unmarshal([]byte(finding), &f); err != nil {
-			return fmt.Errorf("decode a finding: %w", err)
-		}
-		if !f.HurtsAt.IsZero() && (earliest.IsZero() || f.HurtsAt.Before(earliest)) {
-			earliest = f.HurtsAt
+		if _, ok := slices.BinarySearch(mine, claim); !ok && earliest.IsZero() {
+			earliest = moment(at)
 		}
 		return nil
-	}, `SELECT claim, finding FROM touch WHERE incident = $1 AND gone = 0`, string(id))
+	}, `SELECT claim, hurts_at FROM touch WHERE incident = $1 AND gone = 0 AND hurts_at > 0 ORDER BY hurts_at LIMIT $2`, string(id), len(mine)+1)
 	return earliest, err
 }
 
