@@ -12,7 +12,7 @@ type Ledger interface {
 	// Declare makes the given claims the ones that are watched. A claim that is new gets its Declared from the argument;
 	// one that was declared before keeps its own, its evidence and its findings, and takes everything else from the
 	// argument. Claims not among them are forgotten, but for their history and what incidents say of them: see Orphans.
-	// All or nothing.
+	// All or nothing. Looks, notices and leases that a clock which ran ahead has planned are planned anew.
 	Declare(ctx context.Context, claims []assure.Claim) error
 
 	// Orphans returns at most limit claims that an open incident touches and that are no longer declared.

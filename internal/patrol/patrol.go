@@ -74,6 +74,11 @@ type Patrol struct {
 	mu       sync.Mutex
 	inFlight map[int]time.Time // shards handed to the executor, and when they count as lost by it
 	extended time.Time         // when leases were last extended
+	walked   int64             // Unix microseconds of the last tick, by the clock on the wall
+	heal     bool              // the clock was set back, and what is planned is not put right yet
+
+	declaring sync.Mutex
+	source    Source // declared last
 }
 
 // New returns a patrol that does nothing until it is told to.
@@ -101,6 +106,16 @@ func New(o Options) *Patrol {
 
 // Declare makes a source's claims the ones that are watched, and takes those that are gone out of incidents.
 func (p *Patrol) Declare(ctx context.Context, src Source) error {
+	p.declaring.Lock()
+	defer p.declaring.Unlock()
+	if err := p.declare(ctx, src); err != nil {
+		return err
+	}
+	p.source = src
+	return nil
+}
+
+func (p *Patrol) declare(ctx context.Context, src Source) error {
 	claims, err := src.Claims(ctx, p.Now())
 	if err != nil {
 		return fmt.Errorf("gather claims: %w", err)
@@ -122,6 +137,9 @@ func (p *Patrol) Ticked() time.Time {
 // Tick leases due shards and hands them to the executor. It returns how many.
 func (p *Patrol) Tick(ctx context.Context) (int, error) {
 	now := p.Now()
+	if err := p.putRight(ctx, now); err != nil {
+		return 0, err
+	}
 	p.mu.Lock()
 	for s, end := range p.inFlight {
 		if now.After(end) {

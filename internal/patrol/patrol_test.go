@@ -30,6 +30,7 @@ type memory struct {
 
 	conflicts     int   // commits to refuse with ErrConflict
 	failHappened  error // error to return from a commit that took place
+	declareFails  error
 	commits       int
 	releaseCalled int
 }
@@ -44,9 +45,15 @@ func newMemory() *memory {
 func (m *memory) Declare(_ context.Context, claims []assure.Claim) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.declareFails != nil {
+		return m.declareFails
+	}
 	m.claims = map[assure.ClaimID]assure.Claim{}
 	for _, c := range claims {
 		m.claims[c.ID] = c
+		if now := m.clock(); m.next[c.ID].After(now.Add(2 * time.Hour)) {
+			m.next[c.ID] = now // planned by a clock that ran ahead
+		}
 	}
 	return nil
 }

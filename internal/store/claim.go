@@ -88,6 +88,9 @@ func (db *DB) Declare(ctx context.Context, claims []assure.Claim) error {
 				return fmt.Errorf("shard %d: %w", shard, err)
 			}
 		}
+		if err := d.untangle(ctx); err != nil {
+			return err
+		}
 		names := make([]string, 0, len(d.certificates))
 		for name := range d.certificates {
 			names = append(names, name)
@@ -152,6 +155,17 @@ func (d *declaration) shard(ctx context.Context, shard int, want map[int64]assur
 			d.q.rowMarks(len(part), 13, ""), args...)
 		return err
 	})
+}
+
+// untangle puts right what else a clock that ran ahead has planned: a notice would go out and a lease end only when that
+// time comes. No pause between two attempts, and no lease, is as long as the hour.
+func (d *declaration) untangle(ctx context.Context) error {
+	ahead := d.now + time.Hour.Microseconds()
+	if _, err := d.q.exec(ctx, `UPDATE delivery SET next_at = $1, due_at = $1, lease_owner = '', lease_until = 0 WHERE state = 'pending' AND (next_at > $2 OR lease_until > $2)`, d.now, ahead); err != nil {
+		return err
+	}
+	_, err := d.q.exec(ctx, `UPDATE shard SET lease_owner = '', lease_until = 0 WHERE lease_until > $1`, ahead)
+	return err
 }
 
 func (d *declaration) touch(certificate string) {
