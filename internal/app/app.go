@@ -79,7 +79,6 @@ type App struct {
 	errands sync.WaitGroup
 	// progress hears of the steps of attempts, for an errand on the command line.
 	progress atomic.Pointer[func(assure.Attempt)]
-	keepers  atomic.Int64 // how many were made
 }
 
 // ErrNobodyToTell is why a configuration without channels does not serve.

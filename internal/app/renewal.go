@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -46,10 +45,8 @@ func (a *App) newKeeper(w *world) (*renew.Keeper, error) {
 			Responder: r.responder, Patience: declared.DNS.Patience(), Install: in, Shadow: r.shadow, Rungs: declared.Rungs(),
 		})
 	}
-	// Each keeper leases as an owner of its own: what one that a reload has replaced is still at, the next one must not do.
-	owner := a.owner + "/" + strconv.FormatInt(a.keepers.Add(1), 10)
 	return renew.NewKeeper(renew.KeeperOptions{
-		Jobs: jobs, Ledger: a.db, Sealer: sealer, Viewer: viewer{w}, Owner: owner, Now: a.now, Logger: a.log,
+		Jobs: jobs, Ledger: a.db, Sealer: sealer, Viewer: viewer{w}, Owner: a.owner, Now: a.now, Logger: a.log,
 		Report: a.reported, Progress: a.progressed, Tick: a.opts.Tick, Lease: a.opts.Lease,
 	})
 }
