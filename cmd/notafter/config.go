@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/notafter/notafter/internal/app"
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/config"
 )
@@ -36,7 +37,7 @@ allowed but rarely meant, and a file under "issued" that cannot be read now, is 
 
 Exit statuses: 0 sound, 2 not.`,
 		Example: `  notafter config check notafter.yaml
-  notafter config check --secrets notafter.yaml     # do all secrets exist, too?
+  notafter config check --secrets notafter.yaml     # would serve start with these secrets?
   notafter config check --output json notafter.yaml`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if file != "" {
@@ -57,7 +58,7 @@ Exit statuses: 0 sound, 2 not.`,
 	cmd.Flags().StringVarP(&file, "config", "c", "", "the configuration `FILE`, as with serve")
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "`FORMAT` of the claims: table, json")
 	completed(cmd, "output", "table", "json")
-	cmd.Flags().BoolVar(&secrets, "secrets", false, "also read the secrets that it refers to; none is printed")
+	cmd.Flags().BoolVar(&secrets, "secrets", false, "also read the secrets and files that it refers to, and see that serve would take them; none is printed")
 	return cmd
 }
 
@@ -84,6 +85,9 @@ func (p *program) runConfigCheck(file, format string, secrets bool) error {
 	}
 	if secrets {
 		if err := c.Resolve(); err != nil {
+			return err
+		}
+		if err := app.Check(c); err != nil {
 			return err
 		}
 	}

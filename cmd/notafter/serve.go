@@ -94,6 +94,10 @@ func (p *program) runServe(ctx context.Context, o serveOptions, args []string) e
 		logger.Warn(n.Text, "key", n.Key, "file", n.File, "line", n.Line)
 	}
 	svc, err := p.newService(serviceOptions{Config: c, ConfigPath: path, Logger: logger, Stdout: p.stdout, Version: version()})
+	var problems *config.Problems
+	if errors.As(err, &problems) {
+		return problems // each with its place, as those that parsing finds
+	}
 	if err != nil {
 		return failed(err)
 	}

@@ -111,6 +111,9 @@ func New(o Options) (_ *App, err error) {
 	if err := o.Config.Resolve(); err != nil {
 		return nil, err
 	}
+	if err := Check(o.Config); err != nil { // before there is a database
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -367,6 +370,9 @@ func (a *App) Reload(ctx context.Context) error {
 		return fmt.Errorf("reload: the configuration in force stays: %w", err)
 	}
 	if err := c.Resolve(); err != nil {
+		return fmt.Errorf("reload: the configuration in force stays: %w", err)
+	}
+	if err := Check(c); err != nil {
 		return fmt.Errorf("reload: the configuration in force stays: %w", err)
 	}
 	old := a.world.Load()

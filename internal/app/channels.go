@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -22,7 +24,7 @@ func senders(c *config.Config, now func() time.Time) (map[string]notify.Sender, 
 	for _, name := range slices.Sorted(maps.Keys(c.Channels)) {
 		s, err := sender(name, c.Channels[name], now)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("channels.%s: %w", name, err))
+			problems = append(problems, fmt.Errorf("channels.%s.%w", name, inFile(c.Channels[name], err)))
 			continue
 		}
 		out[name] = s
@@ -60,7 +62,31 @@ func httpChannel(name string, c config.Channel) (notify.Channel, error) {
 	case c.Ntfy != nil:
 		return notify.NewNtfy(name, notify.NtfyConfig{URL: c.Ntfy.Server.Value(), Topic: c.Ntfy.Topic.Value(), Token: c.Ntfy.Token.Value()})
 	}
-	return nil, errors.New("no kind of channel is set")
+	return nil, errors.New("url: no kind of channel is set")
+}
+
+// inFile words a mistake in a channel's settings with the keys that the file has for them.
+func inFile(c config.Channel, err error) error {
+	kind, other := "webhook", map[string]string{}
+	switch {
+	case c.Slack != nil:
+		kind = "slack"
+	case c.SMTP != nil:
+		kind, other = "smtp", map[string]string{"host": "server", "port": "server", "username": "user"}
+	case c.PagerDuty != nil:
+		kind = "pagerduty"
+	case c.Alertmanager != nil:
+		kind, other = "alertmanager", map[string]string{"bearer_token": "token"}
+	case c.Pushover != nil:
+		kind = "pushover"
+	case c.Ntfy != nil:
+		kind, other = "ntfy", map[string]string{"url": "server"}
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner // without the channel's name, which is in the key
+	}
+	key, text, _ := strings.Cut(err.Error(), ": ")
+	return fmt.Errorf("%s.%s: %s", kind, cmp.Or(other[key], key), text)
 }
 
 // channelCheck asks a channel whether its credentials still hold, where the service can be asked without telling
@@ -85,7 +111,7 @@ func mail(name string, m *config.SMTP) (notify.Sender, error) {
 	if h, p, err := net.SplitHostPort(m.Server); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
-			return nil, fmt.Errorf("smtp.server: %q is not a port", p)
+			return nil, fmt.Errorf("server: %q is not a port", p)
 		}
 		host, port = h, int(n)
 	}

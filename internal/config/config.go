@@ -203,6 +203,9 @@ func Load(path string) (*Config, error) {
 // at its directory. The error is a [*Problems] that names everything found wrong; the configuration is then nil.
 func Parse(name string, data []byte) (*Config, error) {
 	d := &decoder{file: name, dir: filepath.Dir(name)}
+	if dir, err := filepath.Abs(d.dir); err == nil { // what is installed must not hang on where a process was started
+		d.dir = dir
+	}
 	c := Default()
 	d.document(data, &c)
 	if d.decoded {
