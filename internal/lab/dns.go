@@ -38,7 +38,8 @@ type DNSOptions struct {
 	TTL uint32
 }
 
-// DNS is an authoritative server over UDP and TCP on one port of 127.0.0.1. Names outside its zones are refused.
+// DNS is an authoritative server over UDP and TCP on one port of 127.0.0.1. Names outside its zones are refused,
+// unless [DNS.Forward] says who knows them.
 // It is safe for concurrent use, and everything may be changed while it runs.
 type DNS struct {
 	opts    DNSOptions
@@ -54,6 +55,7 @@ type DNS struct {
 	faults  map[question]DNSFault
 	queries map[question]int
 	total   int
+	forward string // who answers for everything else
 }
 
 type question struct {
@@ -301,7 +303,15 @@ func (d *DNS) handle(w dns.ResponseWriter, r *dns.Msg) {
 		fault = d.faults[question{q.name, 0}]
 	}
 	m := d.answer(r, q)
+	forward := d.forward
+	if d.zoneOf(q.name) != nil {
+		forward = ""
+	}
 	d.mu.Unlock()
+	if forward != "" {
+		_, udp := w.RemoteAddr().(*net.UDPAddr)
+		m = d.passOn(forward, r, udp)
+	}
 	if m = d.spoil(w, r, m, fault); m != nil {
 		_ = w.WriteMsg(m) // a client that has gone away is no news
 	}

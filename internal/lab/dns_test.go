@@ -148,3 +148,35 @@ func TestDNSFaults(t *testing.T) {
 		t.Errorf("a fault of AAAA spoils A: %v, %v", in, err)
 	}
 }
+
+// What is in none of its zones is asked of whoever knows it, over the same transport; the zones stay its own.
+func TestDNSForwards(t *testing.T) {
+	t.Parallel()
+	d, other := startDNS(t), startDNS(t)
+	if err := other.AddZone("example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Add("www.example.com A 127.0.0.9", "www.lab.test A 127.0.0.8"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Forward("nowhere"); err == nil {
+		t.Error("it forwards to what is no address")
+	}
+	if err := d.Forward(other.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		in, err := query(d, network, "www.example.com", dns.TypeA)
+		if err != nil || in.Rcode != dns.RcodeSuccess || len(in.Answer) != 1 {
+			t.Errorf("over %s: %v, %v", network, in, err)
+		}
+		in, err = query(d, network, "www.lab.test", dns.TypeA)
+		if err != nil || len(in.Answer) != 1 {
+			t.Errorf("its own name over %s: %v, %v", network, in, err)
+		}
+	}
+	other.Stop()
+	if in, err := query(d, "tcp", "www.example.com", dns.TypeA); err != nil || in.Rcode != dns.RcodeServerFailure {
+		t.Errorf("from nobody: %v, %v", in, err)
+	}
+}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -10,7 +11,10 @@ import (
 // their sentences.
 func (w *World) stage() error {
 	w.healthy("shop", "tls", nil, "A web shop, renewed in time: its runway shrinks and jumps back at six tenths of the lifetime.")
-	w.healthy("api", "https", []string{"127.0.0.1", "127.0.0.2"}, "One name on two addresses, both reloaded at each renewal.")
+	both := twoAddresses()
+	if both != nil {
+		w.healthy("api", "https", both, "One name on two addresses, both reloaded at each renewal.")
+	}
 	w.healthy("mail", "smtp", nil, "A mail server that switches to TLS with STARTTLS.")
 	w.healthy("db", "postgres", nil, "A PostgreSQL server that is asked for TLS first.")
 	w.healthy("quic", "h3", nil, "A server that speaks HTTP/3, over QUIC.")
@@ -22,7 +26,9 @@ func (w *World) stage() error {
 	w.incomplete()
 	w.selfSigned()
 	w.revoked()
-	w.differs()
+	if both != nil {
+		w.differs(both)
+	}
 	w.unreloaded()
 	w.weak()
 	w.doomed()
@@ -33,6 +39,17 @@ func (w *World) stage() error {
 			if err := s.act(w.now()); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// twoAddresses are two loopback addresses of this machine, nil where it has only one. macOS has no 127.0.0.2 unless told.
+func twoAddresses() []string {
+	for _, second := range []string{"127.0.0.2", "::1"} {
+		if l, err := net.Listen("tcp", net.JoinHostPort(second, "0")); err == nil {
+			_ = l.Close()
+			return []string{"127.0.0.1", second}
 		}
 	}
 	return nil
@@ -183,8 +200,7 @@ func (w *World) revoked() {
 }
 
 // differs: of two addresses, the second is always one renewal behind.
-func (w *World) differs() {
-	both := []string{"127.0.0.1", "127.0.0.2"}
+func (w *World) differs(both []string) {
 	o := LeafOptions{Names: []string{"lagging." + Domain}}
 	at := map[string][]*Leaf{}
 	w.serving(Scene{
