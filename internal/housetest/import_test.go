@@ -113,7 +113,7 @@ var rooms = []room{
 		reason: "the lab's certificate authority decides by what it sees in the lab, and by nothing that the product says of itself",
 	},
 	{
-		path: "internal/lab/estate", imports: []string{"internal/assure", "internal/lab/arm", "internal/lab/authority", "internal/lab/zones"},
+		path: "internal/lab/estate", imports: []string{"internal/assure", "internal/lab/arm", "internal/lab/authority", "internal/lab/zones"}, tests: []string{"internal/lab"},
 		reason: "the estate joins the lab's DNS, Azure and authority into one place to renew in, and knows the product as little as they do",
 	},
 	{

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -34,7 +37,8 @@ const (
 	KeyName   = "renewer.key"
 	KeySecret = "bm90YWZ0ZXIgbGFiIHRzaWcga2V5IG9mIDMyIGJ5dGU="
 
-	Profile = "short"
+	Profile = "short"       // certificates live for a lifetime
+	Longer  = "long"        // for half as long again
 	Domain  = "lab.example" // what the authorities go by in CAA
 )
 
@@ -44,9 +48,30 @@ type Options struct {
 	Life time.Duration
 	// Dir is where files are written; empty means a new directory, removed by Stop.
 	Dir string
+	// Due is the share of its lifetime, between 0 and 1, at which the authority asks for the renewal of a certificate that a
+	// [Site] serves, in a window a twentieth of the lifetime wide (RFC 9773). Zero leaves it to Pebble, whose windows are
+	// days wide, so that any time is good.
+	Due float64
 	// AuthzReuse is how many in a hundred orders of the staging authority use a valid authorization again.
 	AuthzReuse int
 	Log        *slog.Logger // nil means nobody listens
+}
+
+// ErrNotHere says that this machine lacks something that an estate needs.
+var ErrNotHere = errors.New("this machine has not got what is needed")
+
+// Possible returns nil where an estate can be started, and else an error with [ErrNotHere] in its chain that says what is
+// missing: name servers need loopback addresses of their own (macOS has only 127.0.0.1 unless told), and sites a shell.
+func Possible() error {
+	if runtime.GOOS == "windows" {
+		return fmt.Errorf("%w: a POSIX shell, by which servers are told to read their certificates again", ErrNotHere)
+	}
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		return fmt.Errorf("%w: the address 127.0.0.2 and those that follow, one for each name server (%w)", ErrNotHere, err)
+	}
+	_ = l.Close()
+	return nil
 }
 
 // Estate is running. It is safe for concurrent use, and everything in it may be changed and broken while it runs.
@@ -62,8 +87,12 @@ type Estate struct {
 	Roots                          []byte
 	RootsFile, CARoots, AzureRoots string
 
-	grant string
+	life  time.Duration
+	due   float64
 	stops []func()
+
+	mu    sync.Mutex
+	grant string // the id of the role assignment
 }
 
 // Start starts an estate with a grant in place. Call Stop when done.
@@ -71,7 +100,7 @@ func Start(o Options) (_ *Estate, err error) {
 	if o.Life <= 0 {
 		o.Life = time.Minute
 	}
-	e := &Estate{Dir: o.Dir}
+	e := &Estate{Dir: o.Dir, life: o.Life.Truncate(time.Second), due: o.Due}
 	defer func() {
 		if err != nil {
 			e.Stop()
@@ -84,6 +113,13 @@ func Start(o Options) (_ *Estate, err error) {
 		}
 		dir := e.Dir
 		e.stops = append(e.stops, func() { _ = os.RemoveAll(dir) })
+	} else if err := os.MkdirAll(e.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, renewer := range []string{Azure, Bind} {
+		if err := os.MkdirAll(e.shadow(renewer), 0o755); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.dns(); err != nil {
 		return nil, err
@@ -95,7 +131,7 @@ func Start(o Options) (_ *Estate, err error) {
 }
 
 func (e *Estate) dns() (err error) {
-	if e.Zones, err = zones.Start(zones.Options{TTL: 1}); err != nil {
+	if e.Zones, err = zones.Start(zones.Options{TTL: 1, Forgetful: true}); err != nil {
 		return err
 	}
 	e.stops = append(e.stops, e.Zones.Stop)
@@ -116,21 +152,29 @@ func (e *Estate) cloud() (err error) {
 	e.AzureRoots = filepath.Join(e.Dir, "azure-roots.pem")
 	e.Azure.AddPrincipal(ClientID, ObjectID, ClientSecret)
 	e.Azure.AddZone(Group, AzureZone)
+	// Whoever renews may read the zone and its grants, as the guide advises: it can be told what it may not.
+	e.Azure.Assign(ObjectID, arm.Reader, e.Azure.ZoneScope(Group, AzureZone))
 	e.Grant()
 	return os.WriteFile(e.AzureRoots, e.Azure.PEM(), 0o644) //nolint:gosec // a public certificate
 }
 
 // Grant gives the renewer the role at the Azure zone.
 func (e *Estate) Grant() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.grant = e.Azure.Assign(ObjectID, ContributorRole, e.Azure.ZoneScope(Group, AzureZone))
 }
 
 // Revoke takes the grant away, as a Terraform apply did that nobody looked at.
-func (e *Estate) Revoke() { e.Azure.Unassign(e.grant) }
+func (e *Estate) Revoke() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.Azure.Unassign(e.grant)
+}
 
 func (e *Estate) authorities(o Options) (err error) {
-	seconds := func(d time.Duration) time.Duration { return d.Truncate(time.Second) }
-	common := authority.Options{Resolver: e.Zones.ResolverAddr(), Profiles: map[string]time.Duration{Profile: seconds(o.Life)}, Log: o.Log, CAAIdentities: []string{Domain}}
+	profiles := map[string]time.Duration{Profile: e.life, Longer: (e.life * 3 / 2).Truncate(time.Second)}
+	common := authority.Options{Resolver: e.Zones.ResolverAddr(), Profiles: profiles, Log: o.Log, CAAIdentities: []string{Domain}}
 	staging := common
 	staging.AuthzReuse = o.AuthzReuse
 	var pem []byte

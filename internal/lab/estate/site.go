@@ -3,24 +3,34 @@ package estate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/notafter/notafter/internal/lab/authority"
 )
 
 // Site is a TLS server that reads its certificate from files when it is told to, as most servers do. Until it was told
 // the first time it serves nothing.
 type Site struct {
 	Name string // its host
-	// Target is where it is to be looked at.
-	Target string
+	// Names are what its certificate must hold, its host first.
+	Names []string
+	// Renewer is the name of whoever can renew it; see [Estate.Renewers].
+	Renewer string
+	// Target is where it is to be looked at, and Targets the same for each of its names that is no wildcard.
+	Target  string
+	Targets []string
 	// Fullchain and Key are the files that it reads.
 	Fullchain, Key string
 	// Reload is the command that tells it to.
@@ -28,6 +38,8 @@ type Site struct {
 
 	listeners []net.Listener
 	bell      string // the file that the command writes to
+	jam       string // the file that makes the command fail
+	loaded    func(leaf *x509.Certificate)
 	stop      chan struct{}
 	running   sync.WaitGroup
 
@@ -40,6 +52,12 @@ type Site struct {
 
 // Site starts a server for a host of one of the zones, on the given loopback addresses, or on 127.0.0.1.
 func (e *Estate) Site(host string, addresses ...string) (*Site, error) {
+	return e.SiteOf([]string{host}, addresses...)
+}
+
+// SiteOf starts a server for several names of one zone, of which the first is its host and others may be wildcards.
+func (e *Estate) SiteOf(names []string, addresses ...string) (*Site, error) {
+	host := names[0]
 	if len(addresses) == 0 {
 		addresses = []string{"127.0.0.1"}
 	}
@@ -48,22 +66,29 @@ func (e *Estate) Site(host string, addresses ...string) (*Site, error) {
 		return nil, fmt.Errorf("site %s: %w", host, err)
 	}
 	s := &Site{
-		Name: host, Fullchain: filepath.Join(dir, "fullchain.pem"), Key: filepath.Join(dir, "privkey.pem"), bell: filepath.Join(dir, "bell"), stop: make(chan struct{}),
+		Name: host, Names: slices.Clone(names), Renewer: Bind, Fullchain: filepath.Join(dir, "fullchain.pem"), Key: filepath.Join(dir, "privkey.pem"),
+		bell: filepath.Join(dir, "bell"), jam: filepath.Join(dir, "jam"), loaded: e.suggest, stop: make(chan struct{}),
 	}
-	s.Reload = []string{"/bin/sh", "-c", "echo >> " + s.bell}
+	s.Reload = []string{"/bin/sh", "-c", `if rm "$1" 2>/dev/null; then echo "the server does not take its configuration" >&2; exit 1; fi; echo >> "$0"`, s.bell, s.jam}
 	if err := s.listen(addresses); err != nil {
 		return nil, fmt.Errorf("site %s: %w", host, err)
 	}
 	_, port, _ := net.SplitHostPort(s.listeners[0].Addr().String())
-	s.Target = net.JoinHostPort(host, port)
 	zone := BindZone
 	if strings.HasSuffix(host, "."+AzureZone) || host == AzureZone {
-		zone = AzureZone
+		zone, s.Renewer = AzureZone, Azure
 	}
-	if err := e.Zones.Set(zone, host, dns.TypeA, addresses...); err != nil {
-		s.Stop()
-		return nil, fmt.Errorf("site %s: %w", host, err)
+	for _, n := range names {
+		if strings.HasPrefix(n, "*.") {
+			continue
+		}
+		if err := e.Zones.Set(zone, n, dns.TypeA, addresses...); err != nil {
+			s.Stop()
+			return nil, fmt.Errorf("site %s: %w", host, err)
+		}
+		s.Targets = append(s.Targets, net.JoinHostPort(n, port))
 	}
+	s.Target = s.Targets[0]
 	for _, l := range s.listeners {
 		s.running.Go(func() { s.serve(l) })
 	}
@@ -118,6 +143,30 @@ func (s *Site) Deaf(deaf bool) {
 	s.deaf = deaf
 }
 
+// FailReload makes the reload command fail the next time that it is run.
+func (s *Site) FailReload() error {
+	if err := os.WriteFile(s.jam, nil, 0o600); err != nil {
+		return fmt.Errorf("site %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// ReloadFailed reports whether the command has failed since it was told to.
+func (s *Site) ReloadFailed() bool {
+	_, err := os.Stat(s.jam)
+	return os.IsNotExist(err)
+}
+
+// Life is when the certificate that is served begins and ends; zero before there is one.
+func (s *Site) Life() (from, to time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pair == nil || s.pair.Leaf == nil {
+		return from, to
+	}
+	return s.pair.Leaf.NotBefore, s.pair.Leaf.NotAfter
+}
+
 // Served counts the handshakes that got a certificate.
 func (s *Site) Served() int {
 	s.mu.Lock()
@@ -150,12 +199,17 @@ func (s *Site) hearken() {
 			continue
 		}
 		s.mu.Lock()
-		if !s.deaf && info.Size() != s.rung {
-			if pair, err := tls.LoadX509KeyPair(s.Fullchain, s.Key); err == nil {
-				s.pair, s.rung = &pair, info.Size()
-			}
-		}
+		heard := !s.deaf && info.Size() != s.rung
 		s.mu.Unlock()
+		if !heard {
+			continue
+		}
+		if pair, err := tls.LoadX509KeyPair(s.Fullchain, s.Key); err == nil {
+			s.loaded(pair.Leaf) // before it is seen, after which its renewer asks
+			s.mu.Lock()
+			s.pair, s.rung = &pair, info.Size()
+			s.mu.Unlock()
+		}
 	}
 }
 
@@ -186,4 +240,15 @@ func (s *Site) serve(l net.Listener) {
 			}
 		})
 	}
+}
+
+// suggest has the authority ask for the renewal of a certificate at the share of its lifetime that was configured.
+func (e *Estate) suggest(leaf *x509.Certificate) {
+	if e.due <= 0 || leaf == nil {
+		return
+	}
+	life := leaf.NotAfter.Sub(leaf.NotBefore)
+	start := leaf.NotBefore.Add(time.Duration(e.due * float64(life)))
+	// What Pebble did not issue has no window, which is no trouble of the site's.
+	_ = e.CA.SetWindow(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}), authority.Window{Start: start, End: start.Add(max(life/20, time.Second))})
 }
