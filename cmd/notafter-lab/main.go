@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,8 +25,8 @@ import (
 
 	"github.com/notafter/notafter/internal/app"
 	"github.com/notafter/notafter/internal/assure"
-	"github.com/notafter/notafter/internal/config"
 	"github.com/notafter/notafter/internal/lab"
+	"github.com/notafter/notafter/internal/lab/estate"
 )
 
 func main() {
@@ -45,6 +46,8 @@ type options struct {
 	lasting time.Duration
 	browser bool
 	verbose bool
+	// alone leaves the part that renews out.
+	alone bool
 }
 
 func command(out io.Writer) *cobra.Command {
@@ -53,10 +56,14 @@ func command(out io.Writer) *cobra.Command {
 		Use:   "notafter-lab",
 		Short: "A small Internet on this machine, with notafter watching it",
 		Long: `Starts a certificate authority, an authoritative DNS server, TLS services of which some are faulty or soon
-will be, a sink for pages, and the real notafter on top of them. Certificates live for minutes, so that things
-happen while you watch. Everything listens on loopback; nothing needs root or a network, and nothing is left behind.`,
+will be, a sink for pages, and the real notafter on top of them. Beside them stand an ACME authority with its staging
+twin, two zones on three name servers each and a stand-in for Azure, in which notafter renews and rehearses by
+itself, and where permissions are lost, reloads fail and name servers lag. Certificates live for minutes, so that
+things happen while you watch. Everything listens on loopback; nothing needs root or a network, and nothing is left
+behind.`,
 		Example: `  notafter-lab
   notafter-lab --life 2m --for 5m
+  notafter-lab --no-renewal
   notafter-lab --listen 127.0.0.1:9000 --browser=false`,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o, out) },
@@ -65,6 +72,7 @@ happen while you watch. Everything listens on loopback; nothing needs root or a 
 	cmd.Flags().DurationVar(&o.life, "life", 6*time.Minute, "how long the certificates live")
 	cmd.Flags().DurationVar(&o.lasting, "for", 0, "end after this time (default: when interrupted)")
 	cmd.Flags().BoolVar(&o.browser, "browser", true, "open the dashboard in a browser, where there is one")
+	cmd.Flags().BoolVar(&o.alone, "no-renewal", false, "leave out what notafter renews itself, and only watch")
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show the product's log as well")
 	return cmd
 }
@@ -93,6 +101,16 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	screen := &screen{out: out}
+	renewal, err := settle(o, world, filepath.Join(dir, "estate"), c)
+	switch {
+	case errors.Is(err, estate.ErrNotHere):
+		screen.say("Nothing is renewed here: %v.\n\n", err)
+	case err != nil:
+		return errors.Join(err, listener.Close())
+	case renewal != nil:
+		defer renewal.estate.Stop()
+	}
 	log := slog.New(slog.DiscardHandler)
 	if o.verbose {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -101,8 +119,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	screen := &screen{out: out}
-	introduce(screen, world, listener.Addr().String())
+	introduce(screen, world, renewal, listener.Addr().String())
 	if o.browser {
 		openBrowser("http://" + listener.Addr().String())
 	}
@@ -111,6 +128,9 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	listening.Go(func() { tellPages(watching, screen, world.Pager) })
+	if renewal != nil {
+		listening.Go(func() { renewal.story(watching, screen) })
+	}
 	if err := product.Run(ctx); err != nil {
 		return err
 	}
@@ -131,38 +151,6 @@ func listen(address string) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort(host, "0"))
 }
 
-const pagerSecret = "the lab's own secret"
-
-// settings is the configuration that a user of this small Internet would write, with times that fit certificates of
-// minutes.
-func settings(w *lab.World, state, address string) (*config.Config, error) {
-	c := config.Default()
-	c.State, c.Listen, c.BaseURL = config.NewState(state), strings.TrimPrefix(address, "http://"), address
-	c.Trust = config.Trust{w.RootsFile}
-	c.DNS.Servers = []string{w.DNS.Addr()}
-	c.Every, c.TimeToRepair, c.Confirm = config.Duration(w.Every), config.Duration(w.TimeToRepair), config.Duration(w.Confirm)
-	c.Channels = map[string]config.Channel{
-		"pager": {PagerDuty: &config.PagerDuty{RoutingKey: config.NewSecret("0123456789abcdef0123456789abcdef"), URL: config.NewAddress(w.Pager.URL("pager") + "/v2/enqueue")}},
-		"hook":  {Webhook: &config.Webhook{URL: config.NewAddress(w.Pager.URL("hook") + "/webhook"), Secret: config.NewSecret(pagerSecret)}},
-		"mail":  {SMTP: &config.SMTP{Server: w.Pager.SMTPAddr(), From: "notafter@lab.test", To: []string{"mail@lab.test"}, TLS: config.MailNone}},
-	}
-	c.Routes = map[string]config.Route{"sre": {Mode: config.ModeOwn, Channels: []string{"pager", "hook", "mail"}}}
-	c.DefaultRoute, c.Monitor.Route = "sre", "sre"
-	c.Monitor.Heartbeat = config.Heartbeat{URL: config.NewAddress(w.Pager.HeartbeatURL("lab")), Every: config.Duration(max(2*w.Every, 10*time.Second))}
-	for _, s := range w.Scenes() {
-		cert := config.Certificate{Name: s.Name, Names: s.Names, Route: "sre", Owner: "the lab", Issued: config.File(s.Issued), Renewer: config.RenewerNone}
-		for _, e := range s.Endpoints {
-			t, err := assure.ParseTarget(e)
-			if err != nil {
-				return nil, fmt.Errorf("scene %s: %w", s.Name, err)
-			}
-			cert.Endpoints = append(cert.Endpoints, config.Endpoint{Target: t})
-		}
-		c.Certificates = append(c.Certificates, cert)
-	}
-	return &c, nil
-}
-
 // screen lets several goroutines write whole lines.
 type screen struct {
 	mu  sync.Mutex
@@ -175,7 +163,7 @@ func (s *screen) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.out, format, args...)
 }
 
-func introduce(s *screen, w *lab.World, address string) {
+func introduce(s *screen, w *lab.World, r *renewal, address string) {
 	s.say("notafter's lab: a small Internet on this machine. Its certificates live for %s.\n\n", w.Life)
 	for _, scene := range w.Scenes() {
 		when := ""
@@ -184,9 +172,16 @@ func introduce(s *screen, w *lab.World, address string) {
 		}
 		s.say("  %-12s %s%s\n", scene.Name, scene.Watch, when)
 	}
+	if r != nil {
+		r.introduce(s)
+	}
 	s.say("\nDashboard: http://%s\nMetrics:   http://%s/metrics\nAPI:       http://%s/api/v1\n", address, address, address)
-	s.say("\nLook by hand, too:\n  go run ./cmd/notafter check --roots %s --dns %s %s\n\nPages as they arrive (end with Ctrl-C):\n",
+	s.say("\nLook by hand, too:\n  go run ./cmd/notafter check --roots %s --dns %s %s\n",
 		w.RootsFile, w.DNS.Addr(), w.Scenes()[0].Endpoints[0])
+	if r != nil {
+		r.byHand(s, address)
+	}
+	s.say("\nPages as they arrive, and what the lab does (end with Ctrl-C):\n")
 }
 
 // tellPages shows what the on-call person's pager shows.
@@ -200,9 +195,35 @@ func tellPages(ctx context.Context, s *screen, p *lab.Pager) {
 		}
 		shown = n
 		if m.Channel == "hook" && m.Event != string(assure.NoticeSupersede) {
-			s.say("  %s  %s\n", m.At.Format("15:04:05"), m.Title)
+			s.say("  %s  %s\n%s", m.At.Format("15:04:05"), clip(m.Title, 230), stakes(m.Body))
 		}
 	}
+}
+
+// stakes is what else a page about a lost permission says: what hangs on it until when, and what to do.
+func stakes(body []byte) string {
+	var m struct {
+		Kind, Text string
+		Incident   struct{ Link assure.Link }
+	}
+	if json.Unmarshal(body, &m) != nil || m.Kind != string(assure.NoticeTrigger) || m.Incident.Link != assure.Permission {
+		return ""
+	}
+	var out strings.Builder
+	for line := range strings.Lines(m.Text) {
+		if strings.HasPrefix(line, "Touches: ") || strings.HasPrefix(line, "Do next: ") {
+			out.WriteString("            " + strings.TrimRight(line, "\n") + "\n")
+		}
+	}
+	return out.String()
+}
+
+// clip shortens a line that names resources of a cloud to what a terminal shows at a glance.
+func clip(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return text
 }
 
 // openBrowser opens the dashboard where a desktop is likely to be. That it could not is no news: the address was shown.
