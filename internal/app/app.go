@@ -18,7 +18,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"golang.org/x/net/netutil"
 
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/config"
@@ -270,7 +269,7 @@ func (a *App) Run(ctx context.Context) error {
 		Handler: inTime(a.web.Handler()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
-	listener := netutil.LimitListener(a.listener, maxConnections)
+	listener := newFairListener(a.listener, a.log, a.now)
 	background("serve the dashboard", func(context.Context) error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -23,12 +23,8 @@ func (a *App) newWeb(c *config.Config) (*web.Server, error) {
 	})
 }
 
-const (
-	// maxConnections leaves sockets for the patrol and for pages, however many knock at the dashboard.
-	maxConnections = 512
-	// bodyTime is how long the body of a request may take to arrive.
-	bodyTime = 30 * time.Second
-)
+// bodyTime is how long the body of a request may take to arrive.
+const bodyTime = 30 * time.Second
 
 // inTime bounds how long a request's body may take. Without it, a client that announces a body and never sends it
 // keeps its connection for ever, because the server waits for the rest before it answers.
