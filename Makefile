@@ -37,6 +37,13 @@ help: ## List what can be made.
 test: needs ## Install what the tests need, then run all of them under the race detector.
 	@scripts/test.sh -timeout $(TESTTIMEOUT) ./...
 
+# How many lifetimes `make soak` renews for. The longest of its certificates live for 30 seconds.
+LIVES ?= 30
+
+.PHONY: soak
+soak: ## Renew short-lived certificates for LIVES lifetimes (30: a quarter of an hour), then lose a grant and mend it.
+	$(GO) test -count=1 -v -run '^TestSoak$$' -timeout $$(( $(LIVES) + 10 ))m ./internal/app -lives $(LIVES)
+
 .PHONY: needs
 needs: ## Install what the tests need (as root, by apt), or say exactly what is missing.
 	@scripts/needs.sh

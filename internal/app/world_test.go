@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,13 @@ type product struct {
 
 func start(t *testing.T, c *config.Config, path string) *product {
 	t.Helper()
+	p, _ := startUntil(t, c, path)
+	return p
+}
+
+// startUntil is start, and gives what ends the product and waits for that. Calling it twice is harmless.
+func startUntil(t *testing.T, c *config.Config, path string) (*product, func()) {
+	t.Helper()
 	var log io.Writer = io.Discard
 	if testing.Verbose() {
 		log = os.Stderr
@@ -42,13 +50,14 @@ func start(t *testing.T, c *config.Config, path string) *product {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := a.Start(ctx)
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("the product ended with: %v", err)
 		}
 	})
-	return &product{t: t, app: a, url: "http://" + a.Addr().String()}
+	t.Cleanup(stop)
+	return &product{t: t, app: a, url: "http://" + a.Addr().String()}, stop
 }
 
 func (p *product) get(path string, into any) {
@@ -71,11 +80,12 @@ func (p *product) get(path string, into any) {
 }
 
 type incident struct {
-	ID      string `json:"id"`
-	State   string `json:"state"`
-	Reason  string `json:"reason"`
-	Cause   string `json:"cause"`
-	Summary string `json:"summary"`
+	ID       string    `json:"id"`
+	State    string    `json:"state"`
+	Reason   string    `json:"reason"`
+	Cause    string    `json:"cause"`
+	Summary  string    `json:"summary"`
+	OpenedAt time.Time `json:"opened_at"`
 }
 
 func (p *product) incidents() []incident {
