@@ -54,13 +54,16 @@ type auth struct {
 	perPair *attempts // by name and remote address
 	perName *attempts
 	perAddr *attempts
-	hashing chan struct{} // slots for hashing passwords: each takes 64 MiB
+	// perDevice is by the number of a browser that signed in before; the others do not count for those.
+	perDevice *attempts
+	hashing   chan struct{} // slots for hashing passwords: each takes 64 MiB
 }
 
 func newAuth(s *Server, o AuthOptions) (*auth, error) {
 	a := &auth{
 		s: s, opts: o, users: map[string]phc{}, hashing: make(chan struct{}, 2),
 		perPair: newAttempts(5, 5*time.Minute), perName: newAttempts(50, 15*time.Minute), perAddr: newAttempts(30, 15*time.Minute),
+		perDevice: newAttempts(10, 15*time.Minute),
 	}
 	if a.opts.Idle <= 0 {
 		a.opts.Idle = defaultIdle

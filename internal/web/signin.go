@@ -62,7 +62,11 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if len(name) > 200 {
 		name = name[:200]
 	}
-	if wait := s.auth.hold(name, remote); wait > 0 {
+	wait, err := s.auth.wait(r, name, remote)
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
 		// Not in the audit log: whoever knocks without end must not be able to fill the disk. The failed attempts that led
 		// here are in it.
 		s.log.Debug("sign-in refused: too many attempts", "remote", remote)
@@ -86,6 +90,9 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.auth.begin(w, r, kindLocal+name); err != nil {
 		return err
 	}
+	if err := s.auth.remember(w, r, name); err != nil {
+		return err
+	}
 	http.Redirect(w, r, localPath(r.PostFormValue("next")), http.StatusSeeOther)
 	return nil
 }
@@ -98,18 +105,9 @@ func (a *auth) hold(name, remote string) time.Duration {
 
 // check compares a password with the user's. A name that does not exist takes as long.
 func (a *auth) check(ctx context.Context, name, password string) (bool, error) {
-	p, known := a.users[name]
-	if !known && a.opts.StoredUsers {
-		u, err := a.s.opts.Accounts.User(ctx, name)
-		if err != nil && !errors.Is(err, assure.ErrNotFound) {
-			return false, fmt.Errorf("look up a user: %w", err)
-		}
-		if err == nil {
-			if p, err = parsePHC(u.PasswordHash); err != nil {
-				return false, fmt.Errorf("user %q: %w", name, err)
-			}
-			known = true
-		}
+	p, known, err := a.lookUp(ctx, name)
+	if err != nil {
+		return false, err
 	}
 	if !known {
 		p = nobody()
