@@ -208,7 +208,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	}
 	c := Default()
 	d.document(data, &c)
-	if d.decoded {
+	if d.decoded && !d.full() { // what was not decoded would seem to be missing
 		c.complete()
 		(&validator{decoder: d, c: &c, installed: map[string]string{}}).all()
 	}

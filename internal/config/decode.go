@@ -20,7 +20,6 @@ type decoder struct {
 	decoded   bool // the document is a mapping, so that validation makes sense
 	problems  []Problem
 	notes     []Problem
-	more      int
 	places    map[string]*token.Position
 	anchors   map[string]ast.Node
 	expanding map[string]bool
@@ -30,12 +29,21 @@ type decoder struct {
 
 func (d *decoder) result() error {
 	sortProblems(d.notes)
-	return allOf(d.problems, d.more)
+	err := allOf(d.problems)
+	if p, ok := err.(*Problems); ok { //nolint:errorlint // it was just made
+		p.Stopped = d.full()
+	}
+	return err
 }
 
+// mostProblems is how many are looked for. Finding the rest of a hopeless file would take longer than anybody waits.
+const mostProblems = 20 * maxProblems
+
+// full reports whether enough problems were found to stop looking.
+func (d *decoder) full() bool { return len(d.problems) >= mostProblems }
+
 func (d *decoder) fail(pos *token.Position, key, format string, args ...any) {
-	if len(d.problems) >= 20*maxProblems {
-		d.more++
+	if d.full() {
 		return
 	}
 	d.problems = append(d.problems, d.problem(pos, key, fmt.Sprintf(format, args...)))
@@ -142,7 +150,7 @@ func (d *decoder) spend(n int, key string, at ast.Node) bool {
 
 // value decodes one node into v. Whatever cannot be decoded is a problem, and v keeps what it had.
 func (d *decoder) value(key string, n ast.Node, v reflect.Value) {
-	if !d.spend(1, key, n) {
+	if d.full() || !d.spend(1, key, n) {
 		return
 	}
 	// A scalar is pointed at itself; what spans lines, at its key.
@@ -285,6 +293,9 @@ func (d *decoder) list(key string, n ast.Node, v reflect.Value, plain bool) {
 	}
 	out := reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))
 	for i, e := range seq.Values {
+		if d.full() {
+			break
+		}
 		d.value(fmt.Sprintf("%s[%d]", key, i), e, out.Index(i))
 	}
 	v.Set(out)

@@ -68,7 +68,7 @@ func (c *Config) Refuse(err error) error {
 		}
 	}
 	take(err)
-	return allOf(bad, 0)
+	return allOf(bad)
 }
 
 // keyed splits a text into the key that it begins with and the rest.

@@ -43,6 +43,8 @@ func (p Problem) Marked(word string) string {
 type Problems struct {
 	List []Problem
 	More int // found but not listed
+	// Stopped is true when so many were found that the rest of the file was not looked at.
+	Stopped bool
 }
 
 // Error has one line for each problem.
@@ -53,6 +55,9 @@ func (p *Problems) Error() string {
 	}
 	if p.More > 0 {
 		more := Problem{Text: fmt.Sprintf("and %d more", p.More)}
+		if p.Stopped {
+			more.Text = fmt.Sprintf("and at least %d more; what follows was not looked at", p.More)
+		}
 		if n := len(p.List); n > 0 { // the rest follows the last that is listed
 			more.File, more.Line, more.Column = p.List[n-1].File, p.List[n-1].Line, p.List[n-1].Column
 		}
@@ -65,14 +70,14 @@ func (p *Problems) Error() string {
 const maxProblems = 50
 
 // allOf puts problems into the order of the file and keeps as many as somebody reads. It is nil when there are none.
-func allOf(list []Problem, more int) error {
+func allOf(list []Problem) error {
 	if len(list) == 0 {
 		return nil
 	}
 	sortProblems(list)
-	p := &Problems{List: list, More: more}
+	p := &Problems{List: list}
 	if len(p.List) > maxProblems {
-		p.More += len(p.List) - maxProblems
+		p.More = len(p.List) - maxProblems
 		p.List = p.List[:maxProblems]
 	}
 	return p

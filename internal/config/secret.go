@@ -206,7 +206,7 @@ func (c *Config) ResolveFrom(from Sources) error {
 			c.State = NewState(dir)
 		}
 	}
-	return allOf(bad, 0)
+	return allOf(bad)
 }
 
 func (from Sources) read(ref string) (string, error) {

@@ -98,6 +98,9 @@ func (v *validator) certificates() {
 	names := map[string]int{}
 	credentials := map[string]ClientCertificate{}
 	for i := range v.c.Certificates {
+		if v.full() {
+			return
+		}
 		cert := &v.c.Certificates[i]
 		key := fmt.Sprintf("certificates[%d]", i)
 		if v.label(key+".name", cert.Name) {
@@ -114,6 +117,9 @@ func (v *validator) certificates() {
 			v.atLeast(key+".time_to_repair", cert.TimeToRepair, time.Minute)
 		}
 		for j, name := range cert.Names {
+			if v.full() {
+				return
+			}
 			v.dnsName(fmt.Sprintf("%s.names[%d]", key, j), name)
 		}
 		v.endpoints(key, cert, credentials)
@@ -130,6 +136,9 @@ func (v *validator) endpoints(key string, cert *Certificate, credentials map[str
 	}
 	seen := map[string]bool{}
 	for j, e := range cert.Endpoints {
+		if v.full() {
+			return
+		}
 		at := fmt.Sprintf("%s.endpoints[%d]", key, j)
 		if e.Target == (assure.Target{}) {
 			continue
