@@ -105,6 +105,9 @@ func (k *Keeper) settle(ctx context.Context, j *Job, s assure.RenewalState) erro
 			return fmt.Errorf("close an attempt that came to no end: %w", err)
 		}
 	}
+	k.mu.Lock()
+	st.open = false
+	k.mu.Unlock()
 	// A success is noted at the certificate before it is in the books.
 	unnoted := newest != nil && newest.InstalledAt.After(s.LastSuccess)
 	if s.Running.IsZero() && !unnoted {

@@ -221,7 +221,7 @@ func (k *Keeper) due(now time.Time) (renewals, rest []string) {
 		case st.busy || !st.known || now.Before(st.notNow):
 		case k.renewalDue(j, st, now):
 			renewals = append(renewals, name)
-		case windowDue(st, now), k.rungDue(j, st, now) != "", !st.state.Running.IsZero(): // the last because whoever it was may be dead
+		case windowDue(st, now), k.rungDue(j, st, now) != "", st.open, !st.state.Running.IsZero(): // the last two because whoever it was may be dead
 			rest = append(rest, name)
 		}
 	}

@@ -201,7 +201,10 @@ func TestAWindowThatIsAlwaysNow(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.pass(25 * time.Hour)
-		await(t, "renewal", func() bool { return len(h.shelf.kept("shop")) == n+2 && h.shelf.state("shop").Running.IsZero() })
+		await(t, "renewal", func() bool {
+			h.pass(time.Second) // whoever was at work when the time jumped lost its lease, and comes back after a pause
+			return len(h.shelf.kept("shop")) == n+2 && h.shelf.state("shop").Running.IsZero()
+		})
 	}
 	h.pass(20 * time.Hour) // less than a rest
 	h.shelf.setFault(nil)  // counts anew
@@ -279,6 +282,7 @@ func TestTwoKeepersRenewOnce(t *testing.T) {
 	}
 	in := func(n int) func() bool {
 		return func() bool {
+			h.pass(time.Second) // whoever was at work when the time jumped comes back after a pause
 			for _, name := range names {
 				if s := h.shelf.state(name); s.LastSuccess.IsZero() || !s.Running.IsZero() || len(h.shelf.kept(name)) < n {
 					return false

@@ -18,6 +18,7 @@ type standing struct {
 	state  assure.RenewalState
 	newest *assure.IssuedCert
 	rungs  map[assure.AttemptKind]rung
+	open   bool      // an attempt came to no end, or is under way in another process
 	notNow time.Time // somebody else has it, or the ledger did not answer: not before this
 	proof  time.Time // when a renewal was last forced here to prove a repair
 }
@@ -135,6 +136,7 @@ func (k *Keeper) learn(st *standing, name string, s assure.RenewalState, newest 
 		s.WindowStart, s.WindowEnd, s.WindowAsk, s.WindowFrom = time.Time{}, time.Time{}, time.Time{}, ""
 	}
 	st.known, st.state, st.newest = true, s, newest
+	st.open = slices.ContainsFunc(attempts, func(a assure.Attempt) bool { return a.Ended.IsZero() })
 	st.turn++
 	// A clock that ran ahead once must not keep a rung from being climbed.
 	latest := k.o.Now().Add(time.Minute)
