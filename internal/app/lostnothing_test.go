@@ -39,6 +39,8 @@ type childJob struct {
 	Roots   string   `json:"roots"`
 	Pager   string   `json:"pager"`
 	Targets []string `json:"targets"`
+	// Renew, when set, is a [renewJob] instead.
+	Renew json.RawMessage `json:"renew,omitempty"`
 }
 
 func TestMain(m *testing.M) {
@@ -60,6 +62,13 @@ func runChild(raw string) error {
 	var job childJob
 	if err := json.Unmarshal([]byte(raw), &job); err != nil {
 		return err
+	}
+	if job.Renew != nil {
+		var r renewJob
+		if err := json.Unmarshal(job.Renew, &r); err != nil {
+			return err
+		}
+		return runRenewChild(r)
 	}
 	c := config.Default()
 	c.State = config.NewState(job.State)
