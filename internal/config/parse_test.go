@@ -165,6 +165,7 @@ func TestProblemsNamePlaceAndRemedy(t *testing.T) {
 		"an empty list of certificates":           {"certificates: []\nchannels:\n  a: {slack: {url: 'env:X'}}\n", []string{":1:1: certificates: nothing to watch"}},
 		"no channels":                             {"certificates:\n  - {name: a, endpoints: [a.example]}\n", []string{"channels: nobody to tell"}},
 		"a misspelt key":                          {with("tiemout: 5s\n"), []string{`:6:1: unknown key "tiemout" (did you mean "timeout"?)`}},
+		"part of a key":                           {with("sign_in: {users: [{name: a, password: env:X}]}\n"), []string{"is missing", `sign_in.users[0]: unknown key "password" (did you mean "password_hash"?)`}},
 		"a misspelt key deep inside":              {with("monitor:\n  heartbeat:\n    url: env:X\n    evry: 5s\n"), []string{`:9:5: monitor.heartbeat: unknown key "evry" (did you mean "every"?)`}},
 		"a key given twice":                       {with("timeout: 5s\ntimeout: 6s\n"), []string{`:7:1: the key "timeout" is given twice, first on line 6`}},
 		"a key without value":                     {with("routes:\n"), []string{"routes: has no value"}},

@@ -111,6 +111,11 @@ func suggest(word string, known []string) string {
 				best, distance = k, d
 			}
 		}
+		for _, k := range known { // part of a name: password for password_hash
+			if best == "" && word != "" && (strings.HasPrefix(k, word+"_") || strings.HasSuffix(k, "_"+word)) {
+				best = k
+			}
+		}
 	}
 	switch {
 	case best != "":
