@@ -33,7 +33,8 @@ type AnalyserOptions struct {
 	NoLint bool
 	// Patience bounds how long one call of Analyse waits for the network; zero means DefaultPatience.
 	Patience time.Duration
-	// Lookup resolves the host names of revocation and issuer addresses; nil means the system's resolver.
+	// Lookup resolves the host names of revocation and issuer addresses; nil means the system's resolver. Its errors say
+	// what was looked up.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// CacheBytes bounds the verdict cache; zero means 64 MiB, enough for some 200,000 endpoints.
 	CacheBytes int

@@ -96,7 +96,7 @@ func dialLookedUp(ctx context.Context, d *net.Dialer, lookup func(context.Contex
 	if ip, err := netip.ParseAddr(host); err == nil {
 		addrs = append(addrs, ip)
 	} else if addrs, err = lookup(ctx, host); err != nil {
-		return nil, fmt.Errorf("look up %s: %w", host, err)
+		return nil, err // it says what was looked up
 	}
 	err = fmt.Errorf("look up %s: no address", host)
 	for _, ip := range addrs[:min(len(addrs), 4)] {

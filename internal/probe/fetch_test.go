@@ -137,3 +137,13 @@ func TestMaxAge(t *testing.T) {
 		}
 	}
 }
+
+// What could not be looked up is said once.
+func TestAFailedLookupIsSaidOnce(t *testing.T) {
+	f := newFetcher(resolver(nameServer(t, nil)).Lookup)
+	defer f.close()
+	_, err := f.do(context.Background(), request{url: "http://gone.example/x.crl", limit: 10})
+	if err == nil || strings.Count(err.Error(), "look up") != 1 || !strings.Contains(err.Error(), "look up gone.example: nxdomain") || strings.HasSuffix(err.Error(), ": ") {
+		t.Errorf("the error is %q", err)
+	}
+}

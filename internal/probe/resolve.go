@@ -134,7 +134,11 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	}
 	a := r.resolve(ctx, name)
 	if len(a.addrs) == 0 {
-		return nil, fmt.Errorf("look up %s: %s: %s", clipDetail(name), a.dns.Failure, a.dns.Detail)
+		why := string(a.dns.Failure)
+		if a.dns.Detail != "" {
+			why += ": " + a.dns.Detail
+		}
+		return nil, fmt.Errorf("look up %s: %s", clipDetail(name), why)
 	}
 	return a.addrs[:min(len(a.addrs), maxAddrs)], nil
 }
