@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -62,8 +63,11 @@ func (h *here) tell(t *teller, a assure.Attempt, now time.Time) {
 }
 
 func (h *here) explain(err error) error {
-	if errors.Is(err, assure.ErrNotFound) {
+	switch {
+	case errors.Is(err, assure.ErrNotFound):
 		return misuse("%s", err)
+	case errors.Is(err, context.Canceled):
+		return status{code: exitInterrupted, err: errors.New("interrupted")}
 	}
 	return failed(err)
 }

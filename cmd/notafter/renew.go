@@ -370,10 +370,15 @@ func (v renewalView) attempts() []assure.Attempt {
 // followEvery is how often a running notafter is asked what has happened.
 const followEvery = 300 * time.Millisecond
 
+// quietFor is how long nothing may happen before it is said what is waited for.
+const quietFor = 5 * time.Second
+
 // follow tells the attempts that came of wishes as they happen, until n of them are over.
 func (p *program) follow(ctx context.Context, api *apiClient, tell *teller, wishes []wished, ours func(assure.Attempt) bool, n int) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
+	quiet := time.NewTimer(quietFor)
+	defer quiet.Stop()
 	for {
 		for _, w := range wishes {
 			v, err := renewalOf(ctx, api, w.Certificate, 50)
@@ -381,7 +386,7 @@ func (p *program) follow(ctx context.Context, api *apiClient, tell *teller, wish
 				break
 			}
 			if err != nil {
-				return failed(err)
+				return status{code: exitUnknown, err: fmt.Errorf("lost sight of %s, where it may go on all the same: %w", clean(w.Certificate), ofCertificate(w.Certificate, err))}
 			}
 			for _, a := range v.attempts() {
 				if a.ID > w.AfterAttempt && ours(a) {
@@ -396,6 +401,10 @@ func (p *program) follow(ctx context.Context, api *apiClient, tell *teller, wish
 		case <-ctx.Done():
 			_, _ = fmt.Fprintln(p.stderr, "notafter: interrupted; what was begun goes on there")
 			return status{code: exitInterrupted}
+		case <-quiet.C:
+			if len(tell.told) == 0 {
+				_, _ = fmt.Fprintln(p.stderr, "notafter: nothing has begun yet; it waits until whatever else is done for the certificate is over")
+			}
 		case <-tick.C:
 		}
 	}

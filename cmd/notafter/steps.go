@@ -75,8 +75,26 @@ func (t *teller) tell(a assure.Attempt, now time.Time) {
 	}
 	t.over[a.ID] = true
 	t.outcomes = append(t.outcomes, a.Outcome)
-	took := a.Ended.Sub(a.Started).Round(100 * time.Millisecond)
-	t.line("  %s in %s", t.out.paint(outcomeStyle(a.Outcome), outcomeWord(a.Outcome)), took)
+	outcome, word := a.Outcome, outcomeWord(a.Outcome)
+	// What was stopped before its end says nothing about the next renewal: a rehearsal is recorded as skipped then, and
+	// of a renewal, which may have gone far, it is not clear how far.
+	stopped := outcome == assure.Skipped || a.Kind == assure.AttemptRenewal && outcome == assure.Unclear
+	switch {
+	case stopped && a.Kind == assure.AttemptRenewal:
+		word = "was stopped, and will be taken up again,"
+	case stopped:
+		word = "was stopped, and proves nothing,"
+	case outcome == assure.Done && leftOut(a):
+		outcome, word = assure.Skipped, outcomeWord(assure.Skipped)
+	}
+	how := "in"
+	if stopped {
+		how = "after"
+	}
+	t.line("  %s %s %s", t.out.paint(outcomeStyle(outcome), word), how, tookOf(a))
+	if stopped || outcome == assure.Skipped {
+		return
+	}
 	for _, f := range wordsOf(a, now) {
 		for _, l := range wrap(clean(f.Summary), t.out.columns-4) {
 			t.line("  %s", l)
@@ -89,6 +107,20 @@ func (t *teller) tell(a assure.Attempt, now time.Time) {
 			t.line("  %s%s", lead, l)
 		}
 	}
+}
+
+// leftOut reports whether nothing was done in any step, so that nothing is proven by it.
+func leftOut(a assure.Attempt) bool {
+	return len(a.Steps) > 0 && !slices.ContainsFunc(a.Steps, func(s assure.Step) bool { return s.Outcome != assure.Skipped })
+}
+
+// tookOf is how long an attempt took, to a tenth of a second where it took that long.
+func tookOf(a assure.Attempt) time.Duration {
+	took := a.Ended.Sub(a.Started)
+	if took < 100*time.Millisecond {
+		return took.Round(time.Millisecond)
+	}
+	return took.Round(100 * time.Millisecond)
 }
 
 func (t *teller) step(s assure.Step) {
@@ -160,7 +192,15 @@ func wordsOf(a assure.Attempt, now time.Time) []assure.Finding {
 		fact = r
 	}
 	j := assure.Judge(assure.Case{Claim: c, Evidence: &assure.Evidence{Fact: fact, FirstSeen: a.Ended, LastSeen: now, Count: 1}}, assure.Setting{Now: now})
-	return slices.DeleteFunc(j.Findings, func(f assure.Finding) bool { return f.Reason == assure.EvidenceMissing })
+	told := map[string]bool{}
+	return slices.DeleteFunc(j.Findings, func(f assure.Finding) bool {
+		if f.Reason == assure.EvidenceMissing || told[f.Action] {
+			return true
+		}
+		// One trouble ended a renewal. Its cause and its symptom are two findings for the ledger and one thing for who reads.
+		told[f.Action] = true
+		return a.Kind == assure.AttemptRenewal && len(told) > 1
+	})
 }
 
 // verdict is the exit status of what was told.
