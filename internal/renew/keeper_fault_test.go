@@ -116,7 +116,6 @@ func (h *house) dies(k *Keeper, name string, at string, when string) {
 		}
 		return nil, false
 	})
-	k.o.Ledger.(*shelf).fault = h.shelf.fault
 	k.attend(ctx, k.jobs[name])
 	cancel()
 	h.shelf.setFault(nil)

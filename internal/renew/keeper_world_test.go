@@ -2,9 +2,7 @@ package renew
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -289,8 +287,3 @@ func outcomes(list []assure.Attempt) (out []string) {
 	}
 	return out
 }
-
-var (
-	_ = errors.Is
-	_ = slices.Contains[[]string]
-)

@@ -258,7 +258,7 @@ func (l *shelf) kept(name string) (out []assure.IssuedCert) {
 	return out
 }
 
-// made are the attempts at one certificate, oldest first, as "canary failed"; those of a renewal are named so.
+// made are the attempts at one certificate, oldest first.
 func (l *shelf) made(name string) (out []assure.Attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
