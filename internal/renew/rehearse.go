@@ -388,12 +388,12 @@ func (k *Keeper) canary(ctx context.Context, j *Job, at *attempt) {
 		return
 	}
 	_ = each(len(records), func(i int) error {
-		k.canaryAt(ctx, solver, records[i], at)
+		k.canaryAt(ctx, j, solver, records[i], at)
 		return nil
 	})
 }
 
-func (k *Keeper) canaryAt(ctx context.Context, solver *DNSSolver, r record, at *attempt) {
+func (k *Keeper) canaryAt(ctx context.Context, j *Job, solver *DNSSolver, r record, at *attempt) {
 	value := canaryValue()
 	var proof *Proof
 	err := at.did(assure.StepPresent, r.name, func() (detail string, err error) {
@@ -418,14 +418,41 @@ func (k *Keeper) canaryAt(ctx context.Context, solver *DNSSolver, r record, at *
 		return
 	}
 	// Taking it away is not stopped by whatever stopped the rest.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	clear, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	if err != nil {
 		// It may or may not be there. What was written down is withdrawn, or stays in the journal for the sweep.
-		_ = proof.Withdraw(ctx)
+		_ = proof.Withdraw(clear)
 		return
 	}
 	_ = at.did(assure.StepWithdraw, r.name, func() (string, error) {
-		return "only the value that was written for this was taken away", proof.Withdraw(ctx)
+		if err := proof.Withdraw(clear); err != nil {
+			return "", err
+		}
+		return "only the value that was written for this was taken away; no server shows it any more", k.gone(ctx, j, r, value)
 	})
+}
+
+// gone waits until no authoritative server shows the value any more. A provider that says that it took a value away may
+// not have: it may not even see the zone by now.
+func (k *Keeper) gone(ctx context.Context, j *Job, r record, value string) error {
+	within := min(j.Patience, time.Minute)
+	if within <= 0 {
+		within = time.Minute
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var last error
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := j.Zones.Gone(ctx, r.at, value)
+		if err == nil {
+			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		if !sleep(ctx, pause) {
+			return last
+		}
+	}
 }
