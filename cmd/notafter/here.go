@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"sync"
@@ -20,7 +21,8 @@ type here struct {
 	mu  sync.Mutex
 }
 
-// openHere opens the product by its configuration. It listens nowhere that anybody could know, and patrols nothing.
+// openHere opens the product by its configuration. It listens nowhere that anybody could know, patrols nothing,
+// and logs nothing: what happens is told step by step.
 func (p *program) openHere(file string) (*here, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
@@ -33,15 +35,11 @@ func (p *program) openHere(file string) (*here, error) {
 	if err := c.Resolve(); err != nil {
 		return nil, err
 	}
-	logger, err := p.logger("", "error")
-	if err != nil {
-		return nil, err
-	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, failed(err)
 	}
-	a, err := app.New(app.Options{Config: c, Listener: l, Logger: logger, Version: version()})
+	a, err := app.New(app.Options{Config: c, Listener: l, Logger: slog.New(slog.DiscardHandler), Version: version()})
 	if err != nil {
 		_ = l.Close()
 		return nil, failed(fmt.Errorf("%w; where a notafter is running, leave -c out and it is asked instead", err))
