@@ -433,3 +433,20 @@ func TestCheckWithoutSNIShowsADefaultCertificateThatDiffers(t *testing.T) {
 		t.Errorf("%d addresses have a default_leaf, want the one where it differs:\n%s", n, out)
 	}
 }
+
+// A moment centuries away, and a certificate without an end, are more than a duration holds.
+func TestCheckCenturiesAway(t *testing.T) {
+	w := testWorld()
+	w["endless.example"] = served("endless.example", "99", moment.AddDate(0, 0, -10), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), "192.0.2.9:443")
+	_, out, _ := runCheck(t, w, "--at", "9999-12-31", "--output", "table", "expired.example")
+	if !strings.Contains(out, "expired 2912163d ago") {
+		t.Errorf("judged in the year 9999:\n%s", out)
+	}
+	code, out, _ := runCheck(t, w, "--output", "table", "endless.example")
+	if !strings.Contains(out, "2912162d") {
+		t.Errorf("status %d for a certificate without an end:\n%s", code, out)
+	}
+	if _, out, _ = runCheck(t, w, "--output", "json", "endless.example"); !strings.Contains(out, `"runway_seconds": 2516`) {
+		t.Errorf("a certificate without an end:\n%s", out)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -63,6 +64,9 @@ func newEndpoint(t assure.Target, served assure.Served, at time.Time) endpoint {
 	e.until = j.ValidUntil
 	if d, ok := j.Runway(at); ok {
 		s := int64(d / time.Second)
+		if d == math.MaxInt64 { // a duration holds no more than 292 years
+			s = j.ValidUntil.Unix() - at.Unix()
+		}
 		e.RunwaySeconds = &s
 	}
 	for _, f := range j.Findings {

@@ -123,7 +123,7 @@ func runway(e endpoint, at time.Time) string {
 	case *e.RunwaySeconds <= 0:
 		return "none"
 	}
-	return assure.Ago(time.Duration(*e.RunwaySeconds) * time.Second)
+	return assure.Between(time.Unix(0, 0), time.Unix(*e.RunwaySeconds, 0))
 }
 
 func until(e endpoint) string {

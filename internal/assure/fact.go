@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -34,8 +35,12 @@ type Cert struct {
 	Signature   string    `json:"signature"` // such as "ECDSA-SHA384", "SHA1-RSA"
 }
 
-// Lifetime is how long the certificate lives, counting both ends (RFC 5280 section 4.1.2.5 makes them inclusive).
-func (c Cert) Lifetime() time.Duration { return c.NotAfter.Sub(c.NotBefore) + time.Second }
+// Lifetime is how long the certificate lives, counting both ends (RFC 5280 section 4.1.2.5 makes them inclusive); of one
+// that lives longer than a duration holds, 292 years.
+func (c Cert) Lifetime() time.Duration {
+	d := c.NotAfter.Sub(c.NotBefore)
+	return d + min(time.Second, math.MaxInt64-d)
+}
 
 // CertOf returns the certificate with that fingerprint.
 func (s Served) CertOf(fingerprint string) (Cert, bool) {

@@ -2,6 +2,7 @@ package assure
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -85,7 +86,7 @@ func lifetimeLimit(issued time.Time) time.Duration {
 // says zero of anything but seconds.
 func Ago(d time.Duration) string {
 	if d < 0 {
-		d = -d
+		d = -max(d, -math.MaxInt64)
 	}
 	const day = 24 * time.Hour
 	two := func(a int64, au string, b int64, bu string) string {
@@ -106,6 +107,16 @@ func Ago(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%ds", d/time.Second)
 	}
+}
+
+// Between is the time between two moments, in either order, as [Ago] puts it. It knows more than the 292 years of a
+// duration: a certificate without an end has the year 9999 (RFC 5280 section 4.1.2.5).
+func Between(a, b time.Time) string {
+	if d := b.Sub(a); d > math.MinInt64 && d < math.MaxInt64 {
+		return Ago(d)
+	}
+	days := (b.Unix() - a.Unix()) / (24 * 60 * 60)
+	return fmt.Sprintf("%dd", max(days, -days))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04:05 UTC") }

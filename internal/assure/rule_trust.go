@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // trust judges who vouches for the leaf and for what. It reports whether clients refuse it whatever the time.
@@ -68,7 +69,7 @@ func (v *view) trust(s *shown) (refused bool) {
 			"Issue it anew with an ECDSA P-256 or an RSA key of 2048 bits or more.")
 	}
 	if limit := lifetimeLimit(s.leaf.NotBefore); s.PublicTrust && s.leaf.Lifetime() > limit {
-		say(LifetimeTooLong, StageTicket, "lifetime/"+s.leaf.Fingerprint, fmt.Sprintf("The certificate for %s lives %s; the limit on the day of its issue was %s.", name, Ago(s.leaf.Lifetime()), Ago(limit)),
+		say(LifetimeTooLong, StageTicket, "lifetime/"+s.leaf.Fingerprint, fmt.Sprintf("The certificate for %s lives %s; the limit on the day of its issue was %s.", name, Between(s.leaf.NotBefore, s.leaf.NotAfter.Add(time.Second)), Ago(limit)),
 			"Clients that enforce the limit refuse it.", "Have it issued anew with a lifetime within the Baseline Requirements.")
 	}
 	return refused

@@ -23,26 +23,26 @@ func (v *view) validity(s *shown) (refused bool) {
 		refused = true
 		say(Finding{
 			Reason: NotYetValid, Stage: StageOutage, Cause: cause, HurtsAt: v.since(NotYetValid, ""),
-			Summary: fmt.Sprintf("The certificate for %s is valid only from %s, in %s.", name, stamp(leaf.NotBefore), Ago(leaf.NotBefore.Sub(now))),
+			Summary: fmt.Sprintf("The certificate for %s is valid only from %s, in %s.", name, stamp(leaf.NotBefore), Between(now, leaf.NotBefore)),
 			Impact:  "Every client refuses it until then.", Action: "Go back to the certificate before it, and check the clock of whatever issued this one.",
 		})
 	case now.After(leaf.NotAfter):
 		refused = true
 		say(Finding{
 			Reason: Expired, Stage: StageOutage, Cause: cause, Since: leaf.NotAfter, HurtsAt: leaf.NotAfter,
-			Summary: fmt.Sprintf("The certificate for %s expired %s ago, at %s.", name, Ago(now.Sub(leaf.NotAfter)), stamp(leaf.NotAfter)),
+			Summary: fmt.Sprintf("The certificate for %s expired %s ago, at %s.", name, Between(leaf.NotAfter, now), stamp(leaf.NotAfter)),
 			Impact:  "Every client has been refused since then.", Action: renew,
 		})
 	case !now.Before(life.PageAt):
 		say(Finding{
 			Reason: Expiring, Stage: StagePage, Cause: cause, Since: life.RenewBy, HurtsAt: leaf.NotAfter,
-			Summary: fmt.Sprintf("The certificate for %s expires in %s, at %s, and should have been renewed by %s.", name, Ago(leaf.NotAfter.Sub(now)), stamp(leaf.NotAfter), stamp(life.RenewBy)),
+			Summary: fmt.Sprintf("The certificate for %s expires in %s, at %s, and should have been renewed by %s.", name, Between(now, leaf.NotAfter), stamp(leaf.NotAfter), stamp(life.RenewBy)),
 			Impact:  fmt.Sprintf("Every client is refused from %s on.", stamp(leaf.NotAfter)), Action: "Find out why renewal failed (the renewer's log) and renew now; there may be no time for a second try.",
 		})
 	case now.After(life.RenewBy):
 		say(Finding{
 			Reason: Expiring, Stage: StageTicket, Cause: cause, Since: life.RenewBy, HurtsAt: leaf.NotAfter,
-			Summary: fmt.Sprintf("The certificate for %s should have been renewed by %s; it expires in %s.", name, stamp(life.RenewBy), Ago(leaf.NotAfter.Sub(now))),
+			Summary: fmt.Sprintf("The certificate for %s should have been renewed by %s; it expires in %s.", name, stamp(life.RenewBy), Between(now, leaf.NotAfter)),
 			Impact:  fmt.Sprintf("Nobody yet. Every client is refused from %s on; a page goes out at %s.", stamp(leaf.NotAfter), stamp(life.PageAt)),
 			Action:  "Find out why renewal has not happened: the renewer's log, its permission to write DNS, and whether the server reloaded.",
 		})
@@ -87,7 +87,7 @@ func (v *view) validity(s *shown) (refused bool) {
 		v.at(s.addresses, verdict, func(string) Finding {
 			return Finding{
 				Reason: ChainExpiring, Stage: stage, Cause: chainCause, HurtsAt: best.NotAfter,
-				Summary: fmt.Sprintf("The chain for %s ends in %s, at %s, before the leaf does: the intermediate %q expires.", name, Ago(best.NotAfter.Sub(now)), stamp(best.NotAfter), who),
+				Summary: fmt.Sprintf("The chain for %s ends in %s, at %s, before the leaf does: the intermediate %q expires.", name, Between(now, best.NotAfter), stamp(best.NotAfter), who),
 				Impact:  fmt.Sprintf("Every client is refused from %s on.", stamp(best.NotAfter)),
 				Action:  "Serve the authority's current intermediate, or renew the certificate before that moment.",
 			}

@@ -310,9 +310,9 @@ func ago(now, t time.Time) template.HTML {
 
 func relative(now, t time.Time) string {
 	if t.After(now) {
-		return "in " + assure.Ago(t.Sub(now))
+		return "in " + assure.Between(now, t)
 	}
-	return assure.Ago(now.Sub(t)) + " ago"
+	return assure.Between(t, now) + " ago"
 }
 
 // left is the runway in words.
@@ -323,7 +323,7 @@ func left(now, until time.Time) string {
 	case !until.After(now):
 		return "refused"
 	}
-	return assure.Ago(until.Sub(now))
+	return assure.Between(now, until)
 }
 
 // receiptWords is the answer of a channel. Most details hold the code already.
