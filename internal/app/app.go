@@ -55,6 +55,7 @@ type Options struct {
 type App struct {
 	opts  Options
 	log   *slog.Logger
+	tries *slog.Logger // for what tries again by itself: what repeats is one line a minute
 	now   func() time.Time
 	owner string
 	// started is when New was called.
@@ -94,6 +95,7 @@ func New(o Options) (_ *App, err error) {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
+	a.tries = withoutRepeats(a.log)
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -120,7 +122,7 @@ func New(o Options) (_ *App, err error) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	a.db, err = store.Open(ctx, store.Options{DSN: o.Config.State.Value(), Logger: a.log, Now: a.now})
+	a.db, err = store.Open(ctx, store.Options{DSN: o.Config.State.Value(), Logger: a.tries, Now: a.now})
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
@@ -183,7 +185,7 @@ func (a *App) newPatrol() *patrol.Patrol {
 			cert, problem := w.issued.newest(certificate, a.now())
 			return w.names[certificate], cert, problem
 		},
-		Enqueue: a.db.EnqueueShards, Now: a.now, Logger: a.log, Owner: a.owner, Observer: "probe@" + hostOf(a.owner),
+		Enqueue: a.db.EnqueueShards, Now: a.now, Logger: a.tries, Owner: a.owner, Observer: "probe@" + hostOf(a.owner),
 		Concurrency: a.opts.Config.Concurrency, Changed: a.changes.signal,
 	})
 	m.Patrol = p
@@ -217,7 +219,7 @@ func (a *App) lookAtEndpoint(ctx context.Context, c assure.Claim) assure.Fact {
 func (a *App) delivered(ctx context.Context, d assure.Delivered) {
 	err := a.patrol.Record(ctx, assure.Look{Claim: assure.NewClaimID(assure.People, "", d.Channel), Fact: d, Observer: "delivery@" + hostOf(a.owner), At: a.now()})
 	if err != nil {
-		a.log.Error("record the outcome of a delivery", "channel", d.Channel, "error", err)
+		a.tries.Error("record the outcome of a delivery", "channel", d.Channel, "error", err)
 	}
 }
 
