@@ -193,14 +193,23 @@ func wordsOf(a assure.Attempt, now time.Time) []assure.Finding {
 	}
 	j := assure.Judge(assure.Case{Claim: c, Evidence: &assure.Evidence{Fact: fact, FirstSeen: a.Ended, LastSeen: now, Count: 1}}, assure.Setting{Now: now})
 	told := map[string]bool{}
-	return slices.DeleteFunc(j.Findings, func(f assure.Finding) bool {
-		if f.Reason == assure.EvidenceMissing || told[f.Action] {
-			return true
-		}
-		// One trouble ended a renewal. Its cause and its symptom are two findings for the ledger and one thing for who reads.
+	findings := slices.DeleteFunc(j.Findings, func(f assure.Finding) bool {
+		again := told[f.Action]
 		told[f.Action] = true
-		return a.Kind == assure.AttemptRenewal && len(told) > 1
+		return again || f.Reason == assure.EvidenceMissing
 	})
+	if a.Kind != assure.AttemptRenewal || len(findings) < 2 {
+		return findings
+	}
+	// One trouble ended the renewal. Its cause and its symptom are two findings for the ledger and one thing for who reads:
+	// what the cause asks for is what is to be done.
+	one := findings[0]
+	for _, f := range findings {
+		if f.Reason != assure.RenewalFailing {
+			one.Action = f.Action
+		}
+	}
+	return []assure.Finding{one}
 }
 
 // verdict is the exit status of what was told.

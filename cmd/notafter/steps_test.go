@@ -45,6 +45,12 @@ func TestTellEnds(t *testing.T) {
 			}},
 			says: "did not work in 3s", once: "→",
 		},
+		"a limit of the authority's": {
+			attempt: assure.Attempt{Kind: assure.AttemptRenewal, Outcome: assure.Failed, Steps: []assure.Step{
+				{Name: assure.StepOrder, Outcome: assure.Failed, Trouble: &assure.Trouble{Reason: assure.LimitReached, Class: assure.TroubleThrottled, RetryAfter: 10 * time.Minute, Detail: "too many new orders"}},
+			}},
+			says: "Nothing, if it passes", not: []string{"--force"}, once: "→",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
