@@ -117,7 +117,7 @@ func TestTheLabRenewsAndLeavesNothingBehind(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	said, end := open(t)
 	base := ""
-	until(t, 30*time.Second, said, "dashboard", func() bool {
+	until(t, time.Minute, said, "dashboard", func() bool {
 		m := dashboard.FindStringSubmatch(said.String())
 		if m != nil {
 			base = m[1]
@@ -141,13 +141,13 @@ func TestTheLabRenewsAndLeavesNothingBehind(t *testing.T) {
 			return true
 		}
 	}
-	until(t, 60*time.Second, said, "certificate of everything, with every rung climbed", everywhere(1))
-	until(t, 30*time.Second, said, "word about it", func() bool { return strings.Contains(said.String(), "LAB: All 4 renewed certificates") })
+	until(t, 3*time.Minute, said, "certificate of everything, with every rung climbed", everywhere(1))
+	until(t, 3*time.Minute, said, "word about it", func() bool { return strings.Contains(said.String(), "LAB: All 4 renewed certificates") })
 	for _, s := range renewedSites {
 		name, _, _ := strings.Cut(s.names[0], ".")
 		force(t, base, name)
 	}
-	until(t, 60*time.Second, said, "second certificate of everything", everywhere(2))
+	until(t, 3*time.Minute, said, "second certificate of everything", everywhere(2))
 	for _, want := range []string{"portal", "notafter rehearse portal --server " + base, "notafter renew portal --force --server " + base} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, said)
@@ -173,7 +173,7 @@ func TestTheLabWithoutRenewal(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	said, end := open(t, "--no-renewal")
-	until(t, 30*time.Second, said, "first page", func() bool { return strings.Contains(said.String(), "[OUTAGE]") })
+	until(t, 3*time.Minute, said, "first page", func() bool { return strings.Contains(said.String(), "[OUTAGE]") })
 	if strings.Contains(said.String(), "portal") || strings.Contains(said.String(), "LAB:") {
 		t.Errorf("something is renewed:\n%s", said)
 	}

@@ -130,9 +130,9 @@ func TestALostGrantPagesBeforeAnythingIsDue(t *testing.T) {
 	t.Parallel()
 	r := settle(t, pace{life: 10 * time.Minute, canary: 3 * time.Second, authorization: time.Hour}, "shop."+estate.AzureZone, "www."+estate.AzureZone)
 	p, stop := startUntil(t, r.config, "")
-	until(t, time.Minute, "certificate in service", func() bool { return r.sites[0].Leaf() != nil && r.sites[1].Leaf() != nil })
+	until(t, 2*time.Minute, "certificate in service", func() bool { return r.sites[0].Leaf() != nil && r.sites[1].Leaf() != nil })
 	before := []string{string(r.sites[0].Leaf()), string(r.sites[1].Leaf())}
-	until(t, time.Minute, "upheld permission, and every rung climbed", func() bool {
+	until(t, 2*time.Minute, "upheld permission, and every rung climbed", func() bool {
 		return p.verdict("shop", assure.Permission) == assure.Upheld && p.verdict("www", assure.Permission) == assure.Upheld && p.climbed("shop") && p.climbed("www")
 	})
 
@@ -158,7 +158,7 @@ func TestALostGrantPagesBeforeAnythingIsDue(t *testing.T) {
 		}
 		return list
 	}
-	until(t, 30*time.Second, "second certificate in the incident", func() bool { return p.touched(grants()[0].ID) >= 2 })
+	until(t, 2*time.Minute, "second certificate in the incident", func() bool { return p.touched(grants()[0].ID) >= 2 })
 	if list := grants(); len(list) != 1 || list[0].Reason != string(assure.DNSWriteDenied) {
 		t.Errorf("one lost grant is not one incident about it: %+v", list)
 	}
@@ -173,7 +173,7 @@ func TestALostGrantPagesBeforeAnythingIsDue(t *testing.T) {
 		}
 		t.Logf("%s", p.text("/api/v1/incidents/"+grants()[0].ID))
 	}()
-	until(t, time.Minute, "proof", func() bool { return grants()[0].State == "resolved" })
+	until(t, 2*time.Minute, "proof", func() bool { return grants()[0].State == "resolved" })
 	if string(r.sites[0].Leaf()) == before[0] && string(r.sites[1].Leaf()) == before[1] {
 		t.Error("the incident closed without a renewal that proved the repair")
 	}

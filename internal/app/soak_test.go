@@ -38,9 +38,9 @@ func (r regime) longer() time.Duration { return r.life * 3 / 2 }
 
 func regimeOf(lives int) regime {
 	if lives > 0 {
-		return regime{life: 20 * time.Second, due: 0.5, rounds: lives, late: 2 * time.Second}
+		return regime{life: 20 * time.Second, due: 0.35, rounds: lives, late: 2 * time.Second}
 	}
-	return regime{life: time.Minute, due: 0.25, rounds: 2, short: true, late: 8 * time.Second}
+	return regime{life: time.Minute, due: 0.25, rounds: 2, short: true, late: 12 * time.Second}
 }
 
 const (
@@ -130,7 +130,7 @@ func soak(t *testing.T, how regime) *soaked {
 		}
 	}
 	s.product, s.stop = startUntil(t, r.config, "")
-	until(t, time.Minute, "certificate in service everywhere", func() bool {
+	until(t, 3*time.Minute, "certificate in service everywhere", func() bool {
 		return !slices.ContainsFunc(s.clients, func(c *client) bool { return c.certificates() == 0 })
 	})
 	s.green = time.Now()
@@ -325,7 +325,7 @@ func (s *soaked) loseAndMend() {
 	s.Grant()
 	granted := time.Now()
 	var lost incident
-	until(t, time.Minute, "proof", func() bool {
+	until(t, 2*time.Minute, "proof", func() bool {
 		for _, i := range s.incidents() {
 			if strings.HasPrefix(i.Cause, "grant/") && i.OpenedAt.After(s.green) {
 				lost = i
