@@ -34,8 +34,10 @@ help: ## List what can be made.
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
+# One package at a time: several run the whole product against certificates that live for a minute, and on a machine of
+# two processors they would starve each other.
 test: needs ## Install what the tests need, then run all of them under the race detector.
-	@scripts/test.sh -timeout $(TESTTIMEOUT) ./...
+	@scripts/test.sh -p 1 -timeout $(TESTTIMEOUT) ./...
 
 # How many lifetimes `make soak` renews for. The longest of its certificates live for 30 seconds.
 LIVES ?= 30

@@ -38,6 +38,16 @@ func (b *builder) lego(l *config.Lego) (func() renew.DNS, renew.Asker, error) {
 	for name, value := range l.Settings {
 		settings[name] = value.Value()
 	}
+	for _, p := range dnswriter.Providers() {
+		if p.Code != l.Provider {
+			continue
+		}
+		for _, s := range p.Settings {
+			if v := l.Settings[s.Name]; s.Secret && !v.IsZero() && v.Reference() == v.Value() {
+				return nil, nil, fmt.Errorf("lego.settings.%s: is a secret and must be a reference, env:NAME or file:PATH", s.Name)
+			}
+		}
+	}
 	w, err := dnswriter.NewLego(dnswriter.LegoOptions{Provider: l.Provider, Settings: settings, Command: b.child, Now: b.now})
 	if err != nil {
 		return nil, nil, fmt.Errorf("lego: %w", err)

@@ -2,6 +2,7 @@ package assure
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,10 +39,14 @@ func renewalRule(b *bench, fact Fact) bool {
 		if s.UnprovenBy != nil {
 			cause, detail = p.cause(s.UnprovenBy), s.UnprovenBy.Detail
 		}
-		f := p.finding(RenewalFailing, cause, StagePage)
+		reason := RenewalFailing
+		if s.UnprovenBy != nil && s.UnprovenBy.Reason.Link() != "" {
+			reason = s.UnprovenBy.Reason // the incident keeps its name until it is over
+		}
+		f := p.finding(reason, cause, StagePage)
 		f.Since = s.Unproven
-		f.Summary = fmt.Sprintf("It is not proven yet that %s can be renewed again since %s: %s.", p.name, stamp(s.Unproven), clip(detail, 160))
-		f.Action = "Mend it. notafter then asks again, rehearses, renews " + p.name + " and looks at every address; to hurry it: notafter renew --force " + p.name
+		f.Summary = fmt.Sprintf("What the renewer %s lost at %s is not proven to be there again: %s.", clip(r.Renewer, 60), stamp(s.Unproven), clip(detail, 160))
+		f.Action = "Nothing, once it is mended: notafter asks again, rehearses, renews " + p.name + " and looks at every address by itself. To hurry it: notafter renew --force " + p.name
 		b.add(Broken, f)
 	}
 	switch running := b.Now.Sub(s.Running); {
@@ -105,7 +110,15 @@ func rehearsalRule(b *bench, fact Fact) bool {
 	}
 	p := b.renewalOf(r.Renewer, r.Due)
 	b.j.Complete = true
+	// Whoever lost a grant often may not ask about it either: that is no second trouble.
+	denied := slices.ContainsFunc(r.Steps, func(s Step) bool {
+		return s.Outcome == Failed && s.Trouble != nil && s.Trouble.Reason == DNSWriteDenied
+	})
 	for _, s := range r.Steps {
+		if denied && s.Trouble != nil && s.Trouble.Reason == PermissionUnclear {
+			b.j.Complete = false
+			continue
+		}
 		switch s.Outcome {
 		case Done, Skipped:
 			continue
@@ -218,6 +231,11 @@ func (p *promise) cause(t *Trouble) string {
 		return "inconclusive/" + p.renewer
 	case InstallFailed, ServedStale:
 		return "install/" + p.name
+	case RenewalFailing, RehearsalFailed:
+		if strings.HasPrefix(t.Scope, "https://") {
+			return "authority/" + clip(strings.ToLower(t.Scope), 120) // one authority that fails is one trouble
+		}
+		return "renewal/" + p.name
 	default:
 		return "renewal/" + p.name
 	}

@@ -56,6 +56,9 @@ func TestRehearsal(t *testing.T) {
 		"a permission that could not be asked about is a finding, and never upheld": {
 			RehearsePermission, rung(RehearsePermission, step(StepAsk, Unclear, &Trouble{Reason: PermissionUnclear, Class: TroubleDenied, Detail: "403"})), young, "unknown permission_unknown/ticket",
 		},
+		"who lost a grant and may not ask about it either has one trouble": {
+			RehearsePermission, rung(RehearsePermission, step(StepAsk, Failed, lostGrant()), step(StepAsk, Unclear, &Trouble{Reason: PermissionUnclear, Class: TroubleDenied, Detail: "403"})), young, "broken dns_write_denied/page",
+		},
 		"a reused authorization proves nothing": {
 			RehearseAuthorize, rung(RehearseAuthorize, step(StepValidate, Unclear, &Trouble{Reason: RehearsalInconclusive, Class: TroubleInvalid, Detail: "the CA reused an authorization"})), young, "unknown rehearsal_inconclusive/ticket",
 		},
@@ -123,7 +126,7 @@ func TestRenewal(t *testing.T) {
 			&young, RenewalState{Failures: 1, LastTrouble: lostGrant(), LastAttempt: now, Due: now.Add(50 * day)}, "broken dns_write_denied/page renewal_failing/page",
 		},
 		"a repair that nobody has proven is not believed": {
-			&young, RenewalState{Unproven: now.Add(-time.Hour), UnprovenBy: lostGrant(), Due: now.Add(50 * day)}, "broken renewal_failing/page",
+			&young, RenewalState{Unproven: now.Add(-time.Hour), UnprovenBy: lostGrant(), Due: now.Add(50 * day)}, "broken dns_write_denied/page",
 		},
 		"late without an attempt is overdue": {&late, RenewalState{}, "broken renewal_overdue/page"},
 		"late and dying is a page":           {&dying, RenewalState{}, "broken renewal_overdue/page"},
@@ -206,5 +209,23 @@ func TestALostGrantIsOneIncidentUntilProven(t *testing.T) {
 	ch := apply(look(renewalA, Renewing{Renewer: "azure", State: RenewalState{LastSuccess: setting.Now}, Newest: &cert, Installed: setting.Now}))
 	if !slices.ContainsFunc(ch.Incidents, func(i Incident) bool { return i.State == Resolved }) {
 		t.Errorf("proven, and still open: %+v", court.open())
+	}
+}
+
+// An authority that cannot be reached is one trouble, however many certificates it is to renew.
+func TestAnAuthorityThatFailsIsOneCause(t *testing.T) {
+	young := leafCert("young", -10*day, 80*day)
+	down := &Trouble{Reason: RenewalFailing, Class: TroubleTransient, Scope: "https://ca.example.com/directory", Detail: "connection refused"}
+	causes := map[string]bool{}
+	for _, name := range []string{"a", "b"} {
+		c := renewalClaim(Permission, string(RehearseStatic))
+		c.Certificate = name
+		ev := seen(rung(RehearseStatic, step(StepDirectory, Failed, down)))
+		for _, f := range Judge(Case{Claim: c, Evidence: ev, Issued: &young}, Setting{Now: now}).Findings {
+			causes[f.Cause] = true
+		}
+	}
+	if len(causes) != 1 {
+		t.Errorf("causes: %v, want one", causes)
 	}
 }

@@ -84,6 +84,14 @@ func (d *RenewerDNS) Patience() time.Duration {
 	return d.Propagation.Std()
 }
 
+// Remembered is for how long resolvers may remember what is written.
+func (d *RenewerDNS) Remembered() time.Duration {
+	if d == nil || d.TTL == 0 {
+		return defaultTTL
+	}
+	return d.TTL.Std()
+}
+
 // KeyOf is the type of the private key of a certificate.
 func (r Renewer) KeyOf(cert *Certificate) KeyType {
 	switch {

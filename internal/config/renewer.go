@@ -282,4 +282,5 @@ const (
 	defaultAuthorization = 24 * time.Hour
 	defaultFull          = 7 * 24 * time.Hour
 	defaultPropagation   = 10 * time.Minute
+	defaultTTL           = time.Minute
 )

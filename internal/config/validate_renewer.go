@@ -58,29 +58,37 @@ func (v *validator) renewed(key string, cert *Certificate) {
 	if len(cert.Install) == 0 && len(r.Install) == 0 {
 		v.note(key, "nothing is installed anywhere: neither the certificate nor its renewer has the key install")
 	}
-	if len(cert.Install) == 0 {
-		v.shared(name, r, cert)
+	if len(cert.Install) > 0 {
+		v.destinations(key+".install", cert, cert.Install)
+	} else {
+		v.destinations("renewers."+name+".install", cert, r.Install)
 	}
 }
 
 // maxNames is the most that Let's Encrypt takes on one certificate (its documentation, "Rate Limits").
 const maxNames = 100
 
-// shared finds two certificates that a renewer would install to the same place.
-func (v *validator) shared(renewer string, r Renewer, cert *Certificate) {
-	for i, in := range r.Install {
+// destinations finds two certificates that would be installed to the same place.
+func (v *validator) destinations(key string, cert *Certificate, list []Install) {
+	expand := func(path File) string { return strings.ReplaceAll(string(path), "{certificate}", cert.Name) }
+	keyed := len(list) == 0
+	for i, in := range list {
+		at := fmt.Sprintf("%s[%d]", key, i)
 		if in.Directory != "" {
-			if at := fmt.Sprintf("renewers.%s.install[%d].directory", renewer, i); !strings.Contains(string(in.Directory), "{certificate}") {
-				v.oneOnly(at, renewer+"\x00"+string(in.Directory), cert.Name)
-			}
+			v.oneOnly(at+".directory", expand(in.Directory), cert.Name)
+			_, full := in.Files["fullchain"]
+			_, key := in.Files["key"]
+			keyed = keyed || len(in.Files) == 0 || full && key
 			continue
 		}
-		for what, f := range in.Files {
-			if strings.Contains(string(f.Path), "{certificate}") {
-				continue
-			}
-			v.oneOnly(fmt.Sprintf("renewers.%s.install[%d].files.%s", renewer, i, what), renewer+"\x00"+string(f.Path), cert.Name)
+		for _, what := range sortedKeys(in.Files) {
+			v.oneOnly(at+".files."+what, expand(in.Files[what].Path), cert.Name)
+			keyed = keyed || what == "key" || what == "combined" || what == "pkcs12"
 		}
+		keyed = keyed || in.Kubernetes != nil || in.Webhook != nil
+	}
+	if !keyed {
+		v.note(key, "the private key is installed nowhere, and each renewal makes a new one: a server that keeps the old key refuses the new certificate")
 	}
 }
 
@@ -124,6 +132,11 @@ func (v *validator) acme(key string, r Renewer) {
 	a := r.ACME
 	if a.Email != "" && !emailShape.MatchString(a.Email) {
 		v.bad(key+".acme.email", "%s is not a mail address", quote(a.Email))
+	}
+	for k, d := range map[string]Address{"directory": a.Directory, "staging": a.Staging} {
+		if u := d.Value(); strings.HasPrefix(u, "http://") {
+			v.bad(key+".acme."+k, "must be https: ACME is not spoken in clear (RFC 8555 section 6.1)")
+		}
 	}
 	challenge := a.challenge()
 	switch {
@@ -284,10 +297,23 @@ func (v *validator) installs(key string, list []Install) {
 		case len(in.Reload) > 0 && in.Reload[0] == "":
 			v.bad(at+".reload", "the command is empty")
 		}
+		for _, path := range append(paths(in), in.Directory) {
+			if rest := strings.ReplaceAll(string(path), "{certificate}", ""); strings.ContainsAny(rest, "{}") {
+				v.bad(at, "%s holds braces that are not {certificate}, the only placeholder", quote(string(path)))
+			}
+		}
 		if in.Webhook != nil && in.Webhook.WithKey && strings.HasPrefix(in.Webhook.URL.Value(), "http://") && !loopbackURL(in.Webhook.URL.Value()) {
 			v.bad(at+".webhook.with_key", "the address must be https, or on loopback: the private key would travel in clear")
 		}
 	}
+}
+
+func paths(in Install) []File {
+	var out []File
+	for _, what := range sortedKeys(in.Files) {
+		out = append(out, in.Files[what].Path)
+	}
+	return out
 }
 
 func loopbackURL(s string) bool {

@@ -131,7 +131,7 @@ func (k *Keeper) dnsSolver(j *Job, purpose string) (*DNSSolver, error) {
 	}
 	return NewDNSSolver(DNSOptions{
 		Challenge: j.Challenge, DNS: j.Writer(), Zones: j.Zones, Journal: k.o.Ledger, Renewer: j.Renewer, Purpose: purpose,
-		Life: k.o.Lease, Timeout: j.Patience, Now: k.o.Now, Logger: k.log,
+		Life: k.o.Lease, Timeout: j.Patience, TTL: j.TTL, Recent: &k.recent, Now: k.o.Now, Logger: k.log,
 	})
 }
 

@@ -31,6 +31,8 @@ type Job struct {
 	Asker Asker
 	// Responder answers http-01 and tls-alpn-01; nil for other challenges.
 	Responder *Responder
+	// TTL is for how long resolvers may remember what the writer writes.
+	TTL time.Duration
 	// Patience is how long a new record may take until every server shows it.
 	Patience time.Duration
 	Install  []Installer
@@ -75,6 +77,8 @@ type Keeper struct {
 	slots chan struct{} // of renewals
 	spare chan struct{} // of rehearsals
 	woken chan struct{} // a slot is free again
+
+	recent Recent // what was validated lately
 
 	mu    sync.Mutex
 	state map[string]*standing
@@ -276,7 +280,7 @@ func (k *Keeper) rungDue(j *Job, st *standing, now time.Time) assure.AttemptKind
 		r := st.rungs[kind]
 		switch {
 		case r.since.IsZero():
-		case st.mended(r):
+		case st.mended(r), k.renewedSince(j.Renewer, r.last):
 			every = 0
 		default:
 			every /= 3
@@ -290,6 +294,17 @@ func (k *Keeper) rungDue(j *Job, st *standing, now time.Time) assure.AttemptKind
 		}
 	}
 	return ""
+}
+
+// renewedSince reports whether any certificate of the renewer was renewed after a time: then what its certificates have
+// in common works again. The caller holds the lock.
+func (k *Keeper) renewedSince(renewer string, t time.Time) bool {
+	for name, st := range k.state {
+		if k.jobs[name].Renewer == renewer && st.state.LastSuccess.After(t) {
+			return true
+		}
+	}
+	return false
 }
 
 // attend takes the certificate's lease and does what is due until nothing is.

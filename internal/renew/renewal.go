@@ -255,6 +255,7 @@ func (k *Keeper) seen(ctx context.Context, j *Job, held heldCert, at *attempt) e
 		return nil
 	}
 	within := min(k.o.SeenWithin, max(held.Cert.Lifetime()/10, 3*time.Second))
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	return at.did(assure.StepSeen, "", func() (string, error) {
@@ -264,6 +265,9 @@ func (k *Keeper) seen(ctx context.Context, j *Job, held heldCert, at *attempt) e
 				return fmt.Sprintf("%d of %d addresses serve it", total, total), nil
 			}
 			if !sleep(ctx, pause) {
+				if whole.Err() != nil {
+					return "", &assure.Trouble{Reason: assure.ServedStale, Class: assure.TroubleTransient, Detail: "it was stopped before every address was seen to serve the new certificate"}
+				}
 				if total == 0 {
 					return "", &assure.Trouble{Reason: assure.ServedStale, Class: assure.TroubleTransient, Detail: "no address of the certificate's endpoints could be looked at"}
 				}

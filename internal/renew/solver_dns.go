@@ -32,8 +32,54 @@ type DNSOptions struct {
 	// Timeout is for how long the record may take to be shown everywhere; zero means 10 minutes. Interval is the longest
 	// pause between two looks; zero means 5 s. The first looks come sooner.
 	Timeout, Interval time.Duration
-	Now               func() time.Time // nil means time.Now
-	Logger            *slog.Logger     // nil means none
+	// TTL is for how long resolvers may remember what is written, and Recent what was validated lately, by whichever solver:
+	// the resolver of an authority may still hold what it saw then, so the next validation at that record waits until it
+	// cannot any more. Nil means that nothing is waited for.
+	TTL    time.Duration
+	Recent *Recent
+	Now    func() time.Time // nil means time.Now
+	Logger *slog.Logger     // nil means none
+}
+
+// Recent remembers when challenges were withdrawn, by record. It is safe for concurrent use.
+type Recent struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+// note keeps that a challenge at the record was withdrawn, and forgets what is of no use any more.
+func (r *Recent) note(record string, now time.Time) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at == nil {
+		r.at = map[string]time.Time{}
+	}
+	for name, t := range r.at {
+		if now.Sub(t) > maxRemembered {
+			delete(r.at, name)
+		}
+	}
+	r.at[record] = now
+}
+
+// maxRemembered is the longest that a resolver's memory is waited for.
+const maxRemembered = 5 * time.Minute
+
+// left is how long resolvers may still remember what was withdrawn at the record.
+func (r *Recent) left(record string, ttl time.Duration, now time.Time) time.Duration {
+	if r == nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t, ok := r.at[record]
+	if !ok || t.After(now) {
+		return 0
+	}
+	return min(ttl, maxRemembered) - now.Sub(t)
 }
 
 // DNSSolver solves dns-01 and dns-account-01 with a DNS writer. Each value is in the journal before it is written, and
@@ -69,7 +115,30 @@ func (s *DNSSolver) Type() string { return s.o.Challenge }
 
 // Present finds out where the record really lives, notes the value in the journal, and writes it.
 func (s *DNSSolver) Present(ctx context.Context, c Challenge) (*Proof, error) {
-	return s.Write(ctx, c.RecordName(), c.RecordValue())
+	proof, err := s.Write(ctx, c.RecordName(), c.RecordValue())
+	if proof == nil || s.o.Recent == nil {
+		return proof, err
+	}
+	record, wait, withdraw := proof.Target, proof.Wait, proof.Withdraw
+	proof.Wait = func(ctx context.Context) (string, error) {
+		detail, err := wait(ctx)
+		// What an authority saw at the last validation its resolver may remember: it would not see this value.
+		if left := s.o.Recent.left(record, s.o.TTL, s.o.Now()); err == nil && left > 0 {
+			detail += fmt.Sprintf("; %s were waited, because resolvers may remember what was validated there before", left.Round(time.Second/10))
+			if !sleep(ctx, left) {
+				return "", &failure{&assure.Trouble{
+					Reason: assure.RenewalFailing, Class: assure.TroubleTransient, Scope: record, Detail: "wait for resolvers to forget an older value: it was stopped",
+				}, ctx.Err()}
+			}
+		}
+		return detail, err
+	}
+	proof.Withdraw = func(ctx context.Context) error {
+		err := withdraw(ctx)
+		s.o.Recent.note(record, s.o.Now())
+		return err
+	}
+	return proof, err
 }
 
 // Write writes any value at any record's name in the same way: what a canary needs. As with [Solver.Present], a proof
@@ -171,7 +240,7 @@ func (s *DNSSolver) wait(ctx context.Context, at assure.RecordPlace, value strin
 	for looks := 1; ; looks++ {
 		err := s.o.Zones.Shown(ctx, at, value)
 		if err == nil {
-			detail := fmt.Sprintf("every one of the %d addresses of the zone's servers and the public resolvers show it", len(at.Servers))
+			detail := fmt.Sprintf("every one of the %d addresses of the zone's servers shows it, and so does every public resolver that is configured", len(at.Servers))
 			if last != nil {
 				detail = clip(fmt.Sprintf("%s, at look %d; last before: %s", detail, looks, assure.TroubleOf(last, assure.DNSWriteFailed).Detail))
 			}

@@ -144,6 +144,8 @@ func operations() []operation {
 		{"GET", "/api/v1/certificates/{name}/renewal", "Show where a certificate's renewal stands, with the last attempts"},
 		{"POST", "/api/v1/certificates/{name}/renew", "Renew a certificate"},
 		{"POST", "/api/v1/certificates/{name}/rehearse", "Rehearse a certificate's next renewal"},
+		{"POST", "/api/v1/renewers/{name}/account/roll-over", "Give a renewer's account at its authority a new key"},
+		{"POST", "/api/v1/renewers/{name}/account/register", "Register a renewer's account again"},
 		{"GET", "/api/v1/incidents", "List incidents, open ones worst first"},
 		{"GET", "/api/v1/incidents/{id}", "Show one incident with notices and receipts"},
 		{"POST", "/api/v1/incidents/{id}/acknowledge", "Acknowledge an incident's present stage"},
@@ -164,7 +166,7 @@ func (s *Server) operations() []operation {
 			return s.opts.Changer == nil
 		case "/renewal":
 			return s.opts.Renewals == nil
-		case "/renew", "/rehearse":
+		case "/renew", "/rehearse", "/roll-over", "/register":
 			return s.opts.Renewals == nil || s.opts.Renewer == nil
 		}
 		return false
