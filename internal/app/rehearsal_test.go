@@ -188,7 +188,9 @@ func TestReuseIsNotProof(t *testing.T) {
 	r.add(t, []string{shop, www})
 	r.add(t, []string{www})
 	p := start(t, r.config, "")
-	until(t, time.Minute, "rung that was climbed", func() bool { return p.climbed("shop") && p.climbed("www") })
+	until(t, time.Minute, "rehearsed order of both", func() bool {
+		return p.rung("shop", "authorization") == string(assure.Done) && p.rung("www", "authorization") == string(assure.Done)
+	})
 	// One older authorization is given back, and the order placed anew: the authority has looked.
 	until(t, time.Minute, "rehearsed order", func() bool { return p.rehearse("shop", assure.RehearseAuthorize).Outcome == string(assure.Done) })
 	p.passes("www", assure.RehearseAuthorize)

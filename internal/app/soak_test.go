@@ -273,6 +273,7 @@ func TestSoak(t *testing.T) {
 	if t.Failed() {
 		s.explain()
 	}
+	s.swept(t, s.names...)
 	s.stop() // rehearsals go on until then
 	if left := s.Leftovers(s.names...); len(left) > 0 {
 		t.Errorf("left in the zones: %v", left)
@@ -317,7 +318,7 @@ func (s *soaked) loseAndMend() {
 	if string(azure[0].Leaf()) != before[0] || string(azure[1].Leaf()) != before[1] {
 		t.Error("a renewal was due, and this shows nothing")
 	}
-	for _, want := range []string{estate.ObjectID, "Microsoft.Network/dnsZones/TXT/write", estate.AzureZone, "(until "} {
+	for _, want := range []string{estate.ObjectID, "Microsoft.Network/dnsZones/TXT/", estate.AzureZone, "(until "} {
 		if !strings.Contains(string(page.Body), want) {
 			t.Errorf("the page does not say %q: %s", want, page.Body)
 		}

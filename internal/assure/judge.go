@@ -83,7 +83,10 @@ const (
 
 // add files a finding and lets the verdict follow: a finding that concerns somebody makes the claim not upheld.
 func (b *bench) add(v Verdict, f Finding) {
-	f.Claim, f.Link = b.Claim.ID, f.Reason.Link()
+	f.Claim = b.Claim.ID
+	if f.Link == "" {
+		f.Link = f.Reason.Link()
+	}
 	if f.Since.IsZero() {
 		f.Since = b.since(f.Reason, f.Address)
 	}

@@ -44,7 +44,7 @@ func renewalRule(b *bench, fact Fact) bool {
 			reason = s.UnprovenBy.Reason // the incident keeps its name until it is over
 		}
 		f := p.finding(reason, cause, StagePage)
-		f.Since = s.Unproven
+		f.Link, f.Since = Renewal, s.Unproven // it is found at the renewal: what is found at the cause speaks first
 		f.Summary = fmt.Sprintf("What the renewer %s lost at %s is not proven to be there again: %s.", clip(r.Renewer, 60), stamp(s.Unproven), clip(detail, 160))
 		f.Action = "Nothing, once it is mended: notafter asks again, rehearses, renews " + p.name + " and looks at every address by itself. To hurry it: notafter renew --force " + p.name
 		b.add(Broken, f)

@@ -120,14 +120,17 @@ func (k *Keeper) doubt(ctx context.Context, j *Job, kind assure.AttemptKind, t *
 	if first == j.Certificate {
 		return k.unproven(ctx, j, t)
 	}
-	if noted || !k.claim(first) {
-		return nil // it is noted already, or it is being rehearsed and meets the same trouble
+	if noted {
+		return nil
+	}
+	if !k.claim(first) {
+		return k.unproven(ctx, j, t) // that one is at something, and may be past what fails: this one proves it
 	}
 	defer k.free(first)
 	other := k.jobs[first]
 	err := k.holding(ctx, other, func(ctx context.Context) error { return k.unproven(ctx, other, t) })
 	if errors.Is(err, errHeld) || errors.Is(err, assure.ErrConflict) {
-		return nil // whoever has it meets the same trouble; the next rung that fails asks again
+		return k.unproven(ctx, j, t)
 	}
 	return err
 }
