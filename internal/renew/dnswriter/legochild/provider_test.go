@@ -368,7 +368,7 @@ func TestConflicts(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s standin, z *zone) {
 		if s.conflict.status == 0 {
-			t.Skip("has no such answer")
+			return // this API has no such answer
 		}
 		p, set := s.open(t, z)
 		z.onWrite = &s.conflict
