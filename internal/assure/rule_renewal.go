@@ -78,7 +78,11 @@ func issuanceRule(b *bench, fact Fact) bool {
 	p := b.renewalOf(r.Renewer, r.State.Due)
 	b.j.Complete, b.j.Sure = true, true
 	if r.Newest == nil {
-		f := p.finding(NoCertificate, "none/"+p.name, b.stageOf(true, NoCertificate, "", StagePage))
+		stage := b.stageOf(true, NoCertificate, "", StagePage)
+		if running := b.Now.Sub(r.State.Running); !r.State.Running.IsZero() && running < stuckAfter && r.State.Failures == 0 {
+			stage = StageNone // the first one is being ordered, which may take as long as DNS does
+		}
+		f := p.finding(NoCertificate, "none/"+p.name, stage)
 		f.HurtsAt = time.Time{}
 		f.Summary = fmt.Sprintf("No certificate has been issued for %s.", p.name)
 		f.Impact = "What is served there, if anything, did not come from its renewer and will not be renewed by it."

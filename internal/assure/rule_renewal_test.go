@@ -151,6 +151,10 @@ func TestIssuance(t *testing.T) {
 	if got := verdictAndFindings(none); got != "broken no_certificate/page" {
 		t.Errorf("without a certificate: %s", got)
 	}
+	first := Judge(Case{Claim: renewalClaim(Issuance, SubjectIssuance), Evidence: seen(Renewing{Renewer: "azure", State: RenewalState{Running: now.Add(-5 * time.Minute)}})}, Setting{Now: now})
+	if got := verdictAndFindings(first); got != "broken no_certificate/none" {
+		t.Errorf("while the first one is being ordered: %s", got)
+	}
 	young := leafCert("young", -10*day, 80*day)
 	missing := Judge(Case{Claim: renewalClaim(Issuance, SubjectIssuance), Issued: &young, Evidence: seen(Renewing{Renewer: "azure", Newest: &young, Missing: []string{"new.example.com"}})}, Setting{Now: now})
 	if got := verdictAndFindings(missing); got != "broken names_missing/ticket" || !strings.Contains(missing.Findings[0].Summary, "new.example.com") {
