@@ -19,12 +19,12 @@ import (
 
 // googleCloud is a stand-in for Cloud DNS and the token services.
 type googleCloud struct {
-	has                   []string // permissions on the zone
-	test, get, list       int      // statuses; 0 for 200
-	token, impersonate    int
-	noZone                bool
-	tokens                int // how many were given
-	tokenBody, brokenTest string
+	has                []string // permissions on the zone
+	test, get, list    int      // statuses; 0 for 200
+	token, impersonate int
+	noZone             bool
+	tokens             int // how many were given
+	brokenTest         string
 }
 
 func (g *googleCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
