@@ -1,0 +1,3 @@
+package iac
+
+var azureReaders = map[string]reader{}

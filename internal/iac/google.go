@@ -1,0 +1,3 @@
+package iac
+
+var googleReaders = map[string]reader{}

@@ -1,0 +1,3 @@
+package iac
+
+var pathReaders = map[string]reader{}
