@@ -19,7 +19,7 @@ func settings(w *lab.World, state, address string) (*config.Config, error) {
 	c.State, c.Listen, c.BaseURL = config.NewState(state), strings.TrimPrefix(address, "http://"), address
 	c.Trust = config.Trust{w.RootsFile}
 	c.DNS.Servers = []string{w.DNS.Addr()}
-	c.Every, c.TimeToRepair, c.Confirm = config.Duration(w.Every), config.Duration(w.TimeToRepair), config.Duration(w.Confirm)
+	c.Every, c.TimeToRepair, c.Confirm, c.Gather = config.Duration(w.Every), config.Duration(w.TimeToRepair), config.Duration(w.Confirm), config.Duration(2*time.Second)
 	c.Channels = map[string]config.Channel{
 		"pager": {PagerDuty: &config.PagerDuty{RoutingKey: config.NewSecret("0123456789abcdef0123456789abcdef"), URL: config.NewAddress(w.Pager.URL("pager") + "/v2/enqueue")}},
 		"hook":  {Webhook: &config.Webhook{URL: config.NewAddress(w.Pager.URL("hook") + "/webhook"), Secret: config.NewSecret(pagerSecret)}},

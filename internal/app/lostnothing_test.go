@@ -75,7 +75,7 @@ func runChild(raw string) error {
 	c.Listen = "127.0.0.1:0"
 	c.BaseURL = "http://127.0.0.1"
 	c.Trust = config.Trust{job.Roots}
-	c.Every, c.Confirm, c.Clear = config.Duration(time.Second), 0, 2
+	c.Every, c.Confirm, c.Gather, c.Clear = config.Duration(time.Second), 0, 0, 2
 	c.Revocation = config.RevocationOff
 	c.TimeToRepair = config.Duration(time.Second)
 	c.Channels = map[string]config.Channel{}

@@ -60,6 +60,7 @@ func renewConfig(t *testing.T, r *renewed, p pace) *config.Config {
 	c.State, c.Listen, c.BaseURL = config.NewState(t.TempDir()), "127.0.0.1:0", "http://127.0.0.1"
 	c.Trust, c.DNS.Servers = config.Trust{r.RootsFile}, []string{r.Zones.ResolverAddr()}
 	c.Every, c.Confirm, c.TimeToRepair, c.Revocation = config.Duration(time.Second), config.Duration(3*time.Second), config.Duration(2*time.Second), config.RevocationOff
+	c.Gather = config.Duration(time.Second)
 	c.Channels = map[string]config.Channel{
 		"pager": {PagerDuty: &config.PagerDuty{RoutingKey: config.NewSecret("0123456789abcdef0123456789abcdef"), URL: config.NewAddress(r.pager.URL("pager") + "/v2/enqueue")}},
 	}
@@ -130,6 +131,7 @@ func (r *renewed) add(t *testing.T, names []string, addresses ...string) *estate
 func TestALostGrantPagesBeforeAnythingIsDue(t *testing.T) {
 	t.Parallel()
 	r := settle(t, pace{life: 10 * time.Minute, canary: 3 * time.Second, authorization: time.Hour}, "shop."+estate.AzureZone, "www."+estate.AzureZone)
+	r.config.Gather = config.Duration(10 * time.Second) // as everybody has it
 	p, stop := startUntil(t, r.config, "")
 	until(t, 2*time.Minute, "certificate in service", func() bool { return r.sites[0].Leaf() != nil && r.sites[1].Leaf() != nil })
 	before := []string{string(r.sites[0].Leaf()), string(r.sites[1].Leaf())}
@@ -146,7 +148,7 @@ func TestALostGrantPagesBeforeAnythingIsDue(t *testing.T) {
 	if err != nil {
 		t.Fatalf("no page about the lost grant: %v; incidents: %+v", err, p.incidents())
 	}
-	for _, want := range []string{estate.ObjectID, "Microsoft.Network/dnsZones/TXT/", estate.AzureZone, "shop", "(until "} {
+	for _, want := range []string{estate.ObjectID, "Microsoft.Network/dnsZones/TXT/", estate.AzureZone, "certificate shop (until ", "www (until "} {
 		if !strings.Contains(string(m.Body), want) {
 			t.Errorf("the page does not say %q: %s", want, m.Body)
 		}

@@ -113,7 +113,7 @@ func worldConfig(t *testing.T, w *lab.World) *config.Config {
 	c := config.Default()
 	c.State, c.Listen, c.BaseURL = config.NewState(t.TempDir()), "127.0.0.1:0", "http://127.0.0.1"
 	c.Trust, c.DNS.Servers = config.Trust{w.RootsFile}, []string{w.DNS.Addr()}
-	c.Every, c.TimeToRepair, c.Confirm = config.Duration(w.Every), config.Duration(w.TimeToRepair), config.Duration(3*w.Confirm)
+	c.Every, c.TimeToRepair, c.Confirm, c.Gather = config.Duration(w.Every), config.Duration(w.TimeToRepair), config.Duration(3*w.Confirm), config.Duration(time.Second)
 	c.Channels = map[string]config.Channel{
 		"pager": {PagerDuty: &config.PagerDuty{RoutingKey: config.NewSecret("0123456789abcdef0123456789abcdef"), URL: config.NewAddress(w.Pager.URL("pager") + "/v2/enqueue")}},
 		"mail":  {SMTP: &config.SMTP{Server: w.Pager.SMTPAddr(), From: "notafter@lab.test", To: []string{"mail@lab.test"}, TLS: config.MailNone}},

@@ -299,7 +299,15 @@ func (a *advance) notice(i *Incident, kind NoticeKind, stage Stage, sev Severity
 	return Notice{
 		ID: fmt.Sprintf("%s/%s/%s/%s", name, stage, kind, route), Incident: i.ID, Kind: kind, Stage: stage, Severity: sev,
 		Route: route, Channels: a.channels(route, i.Cause), DedupKey: fmt.Sprintf("notafter/%s/%s", name, stage), At: a.Now,
+		DueAt: later(a.Now, i.OpenedAt.Add(a.Policy.Gather)),
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func (a *advance) route(r string) string {

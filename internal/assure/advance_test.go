@@ -211,6 +211,24 @@ func TestFourHundredCertificatesBehindOneIntermediateAreOnePage(t *testing.T) {
 	c.expect("the end", "resolve outage to sre")
 }
 
+// The first messages wait until it is known what else the cause touches; later ones, about a worse stage, do not.
+func TestTheFirstMessageGathers(t *testing.T) {
+	c := newCourt(t)
+	c.s.Policy.Gather = 10 * time.Second
+	leaf := leafCert("l", 0, 90*day)
+	opened := now.Add(64 * day)
+	c.s.Now = opened
+	first := c.advance(judged("www", opened, withLeaf(leaf)))
+	if n := first.Notices; len(n) != 1 || !n[0].DueAt.Equal(opened.Add(10*time.Second)) {
+		t.Errorf("the first message: %+v", n)
+	}
+	c.s.Now = now.Add(82 * day)
+	worse := c.advance(judged("www", c.s.Now, withLeaf(leaf)))
+	if n := worse.Notices; len(n) != 2 || !n[0].DueAt.Equal(c.s.Now) || !n[1].DueAt.Equal(c.s.Now) {
+		t.Errorf("a worse stage, days later: %+v", n)
+	}
+}
+
 func TestEachRouteIsToldOnce(t *testing.T) {
 	c := newCourt(t)
 	bad := withLeaf(leafCert("wild", -90*day, -day))

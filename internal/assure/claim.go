@@ -84,6 +84,9 @@ type Policy struct {
 	Confirm time.Duration
 	// Clear is how many looks in a row must see all well before an incident closes (2).
 	Clear int
+	// Gather is for how long after an incident opened nothing about it is sent, so that the first message shows all that
+	// one cause touches and not only what was looked at first. 0 sends at once.
+	Gather time.Duration
 }
 
 // DefaultTimeToRepair is the time to repair where nothing else is declared.

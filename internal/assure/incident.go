@@ -105,6 +105,9 @@ type Notice struct {
 	// DedupKey is what a channel that can deduplicate is given: incident and stage.
 	DedupKey string
 	At       time.Time
+	// DueAt is before when it is not sent (see [Policy.Gather]). Zero means At. It becomes the deliveries' and is not read
+	// back with the notice.
+	DueAt time.Time
 }
 
 // Docket holds the open incidents that a batch of judgements may change.

@@ -150,7 +150,7 @@ var anyCase = rapid.Custom(func(t *rapid.T) Case {
 
 var settings = rapid.Custom(func(t *rapid.T) Setting {
 	return Setting{
-		Now: now, Policy: Policy{Confirm: time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "confirm")), TimeToRepair: time.Duration(rapid.Int64Range(0, int64(40*day)).Draw(t, "repair")), Clear: rapid.IntRange(0, 3).Draw(t, "clear")},
+		Now: now, Policy: Policy{Confirm: time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "confirm")), TimeToRepair: time.Duration(rapid.Int64Range(0, int64(40*day)).Draw(t, "repair")), Clear: rapid.IntRange(0, 3).Draw(t, "clear"), Gather: time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "gather"))},
 		Blind: rapid.SampledFrom([]string{"", "", "no host answers"}).Draw(t, "blind"), DefaultRoute: "sre", Routes: map[string][]string{"sre": {"slack", "pd"}},
 	}
 })

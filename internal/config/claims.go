@@ -93,7 +93,7 @@ func (c *Config) ChannelClaims(now time.Time) []assure.Claim {
 
 // Policy is what judging needs.
 func (c *Config) Policy() assure.Policy {
-	return assure.Policy{TimeToRepair: c.TimeToRepair.Std(), Confirm: c.Confirm.Std(), Clear: c.Clear}
+	return assure.Policy{TimeToRepair: c.TimeToRepair.Std(), Confirm: c.Confirm.Std(), Clear: c.Clear, Gather: c.Gather.Std()}
 }
 
 // RouteChannels maps each route to its channels, in the order of the file.

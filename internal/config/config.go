@@ -66,6 +66,9 @@ type Config struct {
 	// Confirm is how long a failure that may pass by itself, such as a refused connection, must last before somebody is
 	// told. 0s tells at once.
 	Confirm Duration `yaml:"confirm"`
+	// Gather is how long the first message about an incident waits for what else the same cause touches: four hundred
+	// certificates behind one lost role assignment are one page, and that page says so. 0s sends at once; at most 5m.
+	Gather Duration `yaml:"gather"`
 	// Clear is how many looks in a row must see all well before an incident closes.
 	Clear int `yaml:"clear"`
 	// Revocation is how much is asked about revocation: "off", "leaf" or "full" (the intermediates too).
@@ -164,6 +167,7 @@ func Default() Config {
 		Concurrency:  256,
 		TimeToRepair: Duration(assure.DefaultTimeToRepair),
 		Confirm:      Duration(2 * time.Minute),
+		Gather:       Duration(10 * time.Second),
 		Clear:        2,
 		Revocation:   RevocationLeaf,
 	}

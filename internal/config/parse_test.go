@@ -67,6 +67,7 @@ timeout: 5s
 concurrency: 100
 time_to_repair: 8h
 confirm: 0
+gather: 30s
 clear: 3
 revocation: full
 without_sni: true
@@ -110,7 +111,7 @@ func TestFullFileIsReadAsWritten(t *testing.T) {
 	if got := fmt.Sprint(c.DNS.Servers); got != "[192.0.2.53:53 [2001:db8::53]:5353 [2001:db8::54]:53]" {
 		t.Errorf("dns servers read as %s", got)
 	}
-	if c.Confirm != 0 || c.Clear != 3 || c.Revocation != RevocationFull || !c.WithoutSNI || c.Concurrency != 100 {
+	if c.Confirm != 0 || c.Gather.Std() != 30*time.Second || c.Clear != 3 || c.Revocation != RevocationFull || !c.WithoutSNI || c.Concurrency != 100 {
 		t.Errorf("numbers read as %+v", c)
 	}
 	if got := c.Channels["mail"].Kind(); got != "smtp" {

@@ -56,6 +56,9 @@ func (v *validator) numbers() {
 	if c.Concurrency < 1 || c.Concurrency > 65536 {
 		v.bad("concurrency", "want a number from 1 to 65536")
 	}
+	if c.Gather.Std() > 5*time.Minute {
+		v.bad("gather", "%s is too long: a page must not wait for it; want at most 5m", c.Gather)
+	}
 	if c.Clear < 1 || c.Clear > 100 {
 		v.bad("clear", "want a number from 1 to 100")
 	}

@@ -30,7 +30,7 @@ type Action string
 const (
 	NoOp          Action = "no-op"
 	Create        Action = "create"
-	Read          Action = "read"
+	Reading       Action = "read" // of a data source
 	Update        Action = "update"
 	Delete        Action = "delete"
 	Forget        Action = "forget"        // leaves the state; the object lives on without protection

@@ -82,7 +82,8 @@ type Keeper struct {
 
 	mu    sync.Mutex
 	state map[string]*standing
-	asked map[string]*asked // answers of the cloud, shared by certificates of one renewer and zone
+	asked map[string]*asked    // answers of the cloud, shared by certificates of one renewer and zone
+	alarm map[string]time.Time // when the first certificate of a renewer lost something that others may have lost too
 }
 
 // NewKeeper checks the options. It does nothing yet.
@@ -110,7 +111,7 @@ func NewKeeper(o KeeperOptions) (*Keeper, error) {
 	o.Owner += "/" + rand.Text()[:6]
 	k := &Keeper{
 		o: o, log: o.Logger, jobs: map[string]*Job{}, slots: make(chan struct{}, o.Workers), spare: make(chan struct{}, max(o.Workers/2, 1)),
-		woken: make(chan struct{}, 1), state: map[string]*standing{}, asked: map[string]*asked{},
+		woken: make(chan struct{}, 1), state: map[string]*standing{}, asked: map[string]*asked{}, alarm: map[string]time.Time{},
 	}
 	for i := range o.Jobs {
 		j := &o.Jobs[i]
@@ -279,6 +280,8 @@ func (k *Keeper) rungDue(j *Job, st *standing, now time.Time) assure.AttemptKind
 		}
 		r := st.rungs[kind]
 		switch {
+		case r.since.IsZero() && kind == quickest(j) && k.alarm[j.Renewer].After(r.last):
+			every = 0 // another one of the renewer lost something just now: see whether this one lost it too
 		case r.since.IsZero():
 		case st.mended(r), k.renewedSince(j.Renewer, r.last):
 			every = 0

@@ -61,10 +61,32 @@ func (k *Keeper) climb(ctx context.Context, j *Job, kind assure.AttemptKind, by 
 	k.mu.Lock()
 	st := k.state[j.Certificate]
 	st.note(kind, a.Ended, a.Outcome)
+	if lostIn(a) != nil && k.firstToLose(j, kind) {
+		k.alarm[j.Renewer] = a.Ended
+	}
 	due, _ := plan(st.state, cert(st.newest), j.Names, k.o.Now().UTC())
 	k.mu.Unlock()
 	k.o.Report(ctx, j.Certificate, string(kind), assure.LinkOf(kind), assure.Rehearsed{Rung: kind, Renewer: j.Renewer, Steps: a.Steps, Access: access, Due: due})
 	return a, k.prove(ctx, j, kind, a)
+}
+
+// firstToLose reports whether a rung fails at no other certificate of the renewer. The caller holds the lock.
+func (k *Keeper) firstToLose(j *Job, kind assure.AttemptKind) bool {
+	for name, other := range k.jobs {
+		if name != j.Certificate && other.Renewer == j.Renewer && !k.state[name].rungs[kind].since.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// quickest is the rung that tells soonest whether a certificate lost what another one of its renewer lost: the question
+// where somebody can be asked, else the canary.
+func quickest(j *Job) assure.AttemptKind {
+	if _, on := j.Rungs[assure.RehearsePermission]; on && j.Asker != nil {
+		return assure.RehearsePermission
+	}
+	return assure.RehearseCanary
 }
 
 // prove sees to it that what was lost and is there again is proven by a renewal. Of the certificates of one renewer, the
@@ -327,7 +349,7 @@ func (k *Keeper) ask(ctx context.Context, j *Job, at *attempt, share bool) []ass
 // interval, or of the shorter one after an answer that was not good.
 func (k *Keeper) askOnce(ctx context.Context, j *Job, key, record string, share bool) []assure.Access {
 	k.mu.Lock()
-	a := k.asked[key]
+	a, alarm := k.asked[key], k.alarm[j.Renewer]
 	if a == nil {
 		a = &asked{}
 		k.asked[key] = a
@@ -339,7 +361,7 @@ func (k *Keeper) askOnce(ctx context.Context, j *Job, key, record string, share 
 	if !a.good() {
 		fresh /= 3
 	}
-	if share && !a.at.IsZero() && k.o.Now().Sub(a.at) < fresh {
+	if share && a.at.After(alarm) && k.o.Now().Sub(a.at) < fresh {
 		return a.access
 	}
 	began := k.o.Now()

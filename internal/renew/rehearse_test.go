@@ -263,6 +263,38 @@ func TestProofAfterARepair(t *testing.T) {
 	h.tidy()
 }
 
+// What one certificate of a renewer lost is looked for at the others at once, so that the page shows how far it reaches.
+func TestALossIsLookedForEverywhere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, authority.Options{})
+	rungs := map[assure.AttemptKind]time.Duration{assure.RehearsePermission: 12 * time.Hour, assure.RehearseCanary: 12 * time.Hour}
+	names := []string{"a", "b", "c"}
+	var jobs []Job
+	for _, n := range names {
+		jobs = append(jobs, h.job(n, h.climbs(rungs)))
+	}
+	k := h.keeper(jobs)
+	for _, n := range names {
+		h.attempt(k, n, false)
+		h.rehearse(k, n)
+	}
+	asked := h.asker.times()
+	h.pass(time.Hour) // nothing is due
+	h.asker.say(assure.Forbidden)
+	h.dns.refuse(denied())
+	h.rehearse(k, "b", assure.RehearseCanary)
+	h.run(k)
+	for _, n := range []string{"a", "c"} {
+		await(t, "look at "+n, func() bool {
+			list := h.facts.about(n, string(assure.RehearsePermission))
+			return slices.ContainsFunc(list[len(list)-1].(assure.Rehearsed).Access, func(a assure.Access) bool { return a.Answer == assure.Forbidden })
+		})
+	}
+	if n := h.asker.times() - asked; n > 3 {
+		t.Errorf("the cloud was asked %d times about one zone", n)
+	}
+}
+
 // A proof that meets the same trouble again, although the canary goes well, is not tried at each canary.
 func TestProofInVain(t *testing.T) {
 	t.Parallel()

@@ -156,7 +156,7 @@ func putEvent(ctx context.Context, q querier, e assure.Event) error {
 	return nil
 }
 
-// putNotice inserts a notice with its deliveries and returns these; none when the notice exists.
+// putNotice inserts a notice with its deliveries and returns those that can be made at once; none when the notice exists.
 func putNotice(ctx context.Context, q querier, n assure.Notice) ([]deliverArgs, error) {
 	channels, err := json.Marshal(n.Channels)
 	if err != nil {
@@ -170,15 +170,21 @@ func putNotice(ctx context.Context, q querier, n assure.Notice) ([]deliverArgs, 
 	if fresh, err := res.RowsAffected(); err != nil || fresh == 0 {
 		return nil, err
 	}
+	due := n.At
+	if n.DueAt.After(due) {
+		due = n.DueAt
+	}
 	var made []deliverArgs
 	for _, channel := range n.Channels {
 		err := q.each(ctx, func(s scanner) error {
 			a := deliverArgs{Channel: channel, Turn: turn(micro(n.At))}
 			err := s.Scan(&a.Delivery)
-			made = append(made, a)
+			if due.Equal(n.At) { // others are found by Sweep in their time
+				made = append(made, a)
+			}
 			return err
 		}, `INSERT INTO delivery (notice, incident, channel, state, attempt, due_at, next_at) VALUES ($1, $2, $3, 'pending', 0, $4, $4) ON CONFLICT (notice, channel) DO NOTHING RETURNING id`,
-			n.ID, string(n.Incident), channel, micro(n.At))
+			n.ID, string(n.Incident), channel, micro(due))
 		if err != nil {
 			return nil, fmt.Errorf("write a delivery of notice %s: %w", n.ID, err)
 		}

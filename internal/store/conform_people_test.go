@@ -174,6 +174,26 @@ func outbox(t *testing.T, w world) {
 	}(), 2)
 }
 
+// gathered: what is due later than it was written is not sent before, and waits for its own time only.
+func gathered(t *testing.T, w world) {
+	i := assure.Incident{ID: "i1", Cause: "role", State: assure.Open, Stage: assure.StagePage, Link: assure.Permission, OpenedAt: epoch}
+	n := assure.Notice{
+		ID: "n1", Incident: "i1", Kind: assure.NoticeTrigger, Stage: assure.StagePage, Channels: []string{"pager"}, DedupKey: "i1/page",
+		At: epoch, DueAt: epoch.Add(10 * time.Second),
+	}
+	tx := must(w.Begin(w.ctx))(t)
+	ok(t, tx.Apply(w.ctx, nil, assure.Changes{Incidents: []assure.Incident{i}, Notices: []assure.Notice{n}}))
+	ok(t, tx.Commit(w.ctx))
+	id := w.pending(t)[0]
+	take := func(now time.Time) bool {
+		_, taken, err := w.Take(w.ctx, id, "me", now, now.Add(time.Minute))
+		ok(t, err)
+		return taken
+	}
+	same(t, "taken before its time", take(n.DueAt.Add(-time.Millisecond)), false)
+	same(t, "taken in its time", take(n.DueAt), true)
+}
+
 // stakes: a page names the certificates by the moment from which their clients are refused, each once.
 func stakes(t *testing.T, w world) {
 	i := assure.Incident{ID: "i1", Cause: "role", State: assure.Open, Stage: assure.StagePage, Link: assure.Permission, OpenedAt: epoch}

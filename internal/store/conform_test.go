@@ -37,6 +37,7 @@ func conform(t *testing.T, open func(t *testing.T, c *clock) *DB) {
 		"an incident that eases hurts when what is left of it does":  eases,
 		"claims that go leave orphans, and come back without":        orphans,
 		"a delivery is leased, retried, and made once":               outbox,
+		"what is gathered first is sent in its time":                 gathered,
 		"a page names what is at stake, the soonest first":           stakes,
 		"deliveries of an incident keep their order":                 ordered,
 		"the overview sorts, filters, searches and counts":           overview,
