@@ -10,6 +10,9 @@ type State struct {
 	After     bool
 	Resources []*Side
 	byType    map[string][]*Side
+	// other is the other side, for what only both together tell: a member of a role is gone although an equal one stays
+	// where the cloud keeps one object for both. It may be nil.
+	other *State
 }
 
 // Side is one resource on one side of a plan. Its methods never panic, whatever shape the values have.
@@ -24,6 +27,7 @@ type Side struct {
 // address after and the old one before.
 func States(p *Plan) (before, after *State) {
 	before, after = &State{byType: map[string][]*Side{}}, &State{After: true, byType: map[string][]*Side{}}
+	before.other, after.other = after, before
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		if c.Before != nil {
