@@ -390,7 +390,7 @@ func (a *App) Reload(ctx context.Context) error {
 		w.close()
 		return fmt.Errorf("reload: the configuration in force stays: %w", err)
 	}
-	old.close()
+	old.retire(w)
 	a.changes.signal()
 	a.log.Info("configuration reloaded", "certificates", len(c.Certificates), "endpoints", countEndpoints(c))
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -74,19 +75,17 @@ func (a *App) lookAtBooks(_ context.Context, c assure.Claim) assure.Fact {
 	return nil
 }
 
-// renewals runs the keeper of the world in force, and the next one's after a reload.
+// renewals runs the keeper of the world in force, and the next one's after a reload, while the last one's comes to its end.
 func (a *App) renewals(ctx context.Context) error {
+	var keepers sync.WaitGroup
+	defer keepers.Wait()
 	for ctx.Err() == nil {
 		w := a.world.Load()
-		here, cancel := context.WithCancel(ctx)
-		stop := context.AfterFunc(w.over, cancel)
-		if w.keeper != nil {
-			w.keeper.Run(here)
-		} else {
-			<-here.Done()
+		keepers.Go(func() { w.keep(ctx) })
+		select {
+		case <-ctx.Done():
+		case <-w.over.Done():
 		}
-		stop()
-		cancel()
 	}
 	return nil
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -35,6 +37,11 @@ type world struct {
 	// over ends when another world takes this one's place.
 	over    context.Context
 	endOver context.CancelFunc
+
+	closing sync.Once
+
+	mu   sync.Mutex
+	kept bool // the keeper runs, and whoever runs it closes the rest
 }
 
 // newWorld builds a world from a configuration whose secrets are resolved. Every error names the key.
@@ -80,13 +87,59 @@ func (a *App) newWorld(c *config.Config) (*world, error) {
 	return w, nil
 }
 
-// close ends what the world runs in the background.
+// keep runs the keeper until ctx ends or another world takes over; what is under way then ends in peace, and the world is
+// closed after it. It does nothing in a world that is over.
+func (w *world) keep(ctx context.Context) {
+	w.mu.Lock()
+	w.kept = w.over.Err() == nil && w.keeper != nil
+	kept := w.kept
+	w.mu.Unlock()
+	if kept {
+		w.keeper.Run(ctx)
+		w.close()
+	}
+}
+
+// retire makes way for the next world. Renewals and rehearsals that are the same in it go on to their end.
+func (w *world) retire(next *world) {
+	w.mu.Lock()
+	w.endOver()
+	kept := w.kept
+	w.mu.Unlock()
+	if !kept {
+		w.close()
+		return
+	}
+	w.keeper.Drain(func(certificate string) bool { return sameRenewal(w.config, next.config, certificate) })
+}
+
+// sameRenewal reports whether a certificate is renewed in the same way by both configurations, so that what one began may
+// end under the other. What listens for challenges makes way for its successor.
+func sameRenewal(old, next *config.Config, certificate string) bool {
+	of := func(c *config.Config) (*config.Certificate, config.Renewer, bool) {
+		for i := range c.Certificates {
+			if x := &c.Certificates[i]; x.Name == certificate {
+				r, ok := c.RenewerOf(x)
+				return x, r, ok
+			}
+		}
+		return nil, config.Renewer{}, false
+	}
+	x, r, was := of(old)
+	y, s, is := of(next)
+	listens := was && (r.Challenge() == config.ChallengeHTTP || r.Challenge() == config.ChallengeALPN)
+	return was && is && !listens && reflect.DeepEqual(x, y) && reflect.DeepEqual(r, s)
+}
+
+// close ends what the world runs in the background. Closing it twice does no harm.
 func (w *world) close() {
 	w.endOver()
-	w.analyser.Close()
-	for _, r := range w.renewers {
-		r.close()
-	}
+	w.closing.Do(func() {
+		w.analyser.Close()
+		for _, r := range w.renewers {
+			r.close()
+		}
+	})
 }
 
 // newProber builds the way of looking that the configuration asks for.

@@ -80,7 +80,10 @@ type Keeper struct {
 
 	recent Recent // what was validated lately
 
+	drained chan struct{} // closed by Drain
+
 	mu    sync.Mutex
+	ends  map[string]context.CancelFunc // of the certificates that are attended to
 	state map[string]*standing
 	asked map[string]*asked    // answers of the cloud, shared by certificates of one renewer and zone
 	alarm map[string]time.Time // when the first certificate of a renewer lost something that others may have lost too
@@ -111,7 +114,7 @@ func NewKeeper(o KeeperOptions) (*Keeper, error) {
 	o.Owner += "/" + rand.Text()[:6]
 	k := &Keeper{
 		o: o, log: o.Logger, jobs: map[string]*Job{}, slots: make(chan struct{}, o.Workers), spare: make(chan struct{}, max(o.Workers/2, 1)),
-		woken: make(chan struct{}, 1), state: map[string]*standing{}, asked: map[string]*asked{}, alarm: map[string]time.Time{},
+		woken: make(chan struct{}, 1), drained: make(chan struct{}), ends: map[string]context.CancelFunc{}, state: map[string]*standing{}, asked: map[string]*asked{}, alarm: map[string]time.Time{},
 	}
 	for i := range o.Jobs {
 		j := &o.Jobs[i]
@@ -163,9 +166,34 @@ func (k *Keeper) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-k.drained:
+			return
 		case <-tick.C:
 		case <-k.woken:
 		}
+	}
+}
+
+// Drain makes Run begin nothing new and return when what is under way has ended. What is under way for certificates that
+// goOn does not want to go on is cut short. It is called once, and does not wait.
+func (k *Keeper) Drain(goOn func(certificate string) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	close(k.drained)
+	for name, end := range k.ends {
+		if !goOn(name) {
+			end()
+		}
+	}
+}
+
+// draining reports whether nothing new is to be begun.
+func (k *Keeper) draining() bool {
+	select {
+	case <-k.drained:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -179,12 +207,15 @@ func (k *Keeper) start(ctx context.Context, work *sync.WaitGroup, name string, s
 	default:
 		return
 	}
-	if !k.claim(name) {
+	here, end := context.WithCancel(ctx)
+	if !k.enter(name, end) {
+		end()
 		<-slots
 		return
 	}
 	work.Go(func() {
 		defer func() {
+			end()
 			k.free(name)
 			<-slots
 			select {
@@ -192,7 +223,7 @@ func (k *Keeper) start(ctx context.Context, work *sync.WaitGroup, name string, s
 			default:
 			}
 		}()
-		k.attend(ctx, k.jobs[name])
+		k.attend(here, k.jobs[name])
 	})
 }
 
@@ -233,6 +264,21 @@ func (k *Keeper) due(now time.Time) (renewals, rest []string) {
 	return renewals, rest
 }
 
+// enter claims a certificate to attend to it, unless it is busy or nothing new is to be begun. end cuts it short.
+func (k *Keeper) enter(name string, end context.CancelFunc) bool {
+	if !k.claim(name) {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.draining() {
+		k.state[name].busy = false
+		return false
+	}
+	k.ends[name] = end
+	return true
+}
+
 // claim marks a certificate as busy in this process, unless it is.
 func (k *Keeper) claim(name string) bool {
 	k.mu.Lock()
@@ -249,6 +295,7 @@ func (k *Keeper) free(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.state[name].busy = false
+	delete(k.ends, name)
 }
 
 func cert(c *assure.IssuedCert) *assure.Cert {
@@ -313,7 +360,7 @@ func (k *Keeper) renewedSince(renewer string, t time.Time) bool {
 // attend takes the certificate's lease and does what is due until nothing is.
 func (k *Keeper) attend(ctx context.Context, j *Job) {
 	err := k.holding(ctx, j, func(ctx context.Context) error {
-		for ctx.Err() == nil {
+		for ctx.Err() == nil && !k.draining() {
 			k.mu.Lock()
 			st := k.state[j.Certificate]
 			now := k.o.Now()

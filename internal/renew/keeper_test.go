@@ -380,3 +380,41 @@ func TestStopping(t *testing.T) {
 		t.Errorf("the next process: %+v", a)
 	}
 }
+
+// A keeper that makes way for another lets go on what is the same there, cuts the rest short, and begins nothing new.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, authority.Options{})
+	k := h.keeper([]Job{h.job("same"), h.job("changed"), h.job("later")}, func(o *KeeperOptions) { o.Workers = 2 })
+	lag := func(n int) {
+		h.zone.mu.Lock()
+		defer h.zone.mu.Unlock()
+		h.zone.lag["_acme-challenge.same.example"], h.zone.lag["_acme-challenge.changed.example"] = n, n
+	}
+	lag(1 << 30)
+	if err := k.refresh(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	k.mu.Lock()
+	k.state["later"].notNow = h.now().Add(time.Hour)
+	k.mu.Unlock()
+	ended := make(chan struct{})
+	go func() { defer close(ended); k.Run(deadline(t)) }()
+	await(t, "both values in the zone", func() bool { return len(h.zone.records()) == 2 })
+	k.mu.Lock()
+	k.state["later"].notNow = time.Time{}
+	k.mu.Unlock()
+	k.Drain(func(name string) bool { return name == "same" })
+	await(t, "withdrawal of what changed", func() bool { return len(h.zone.records()) == 1 })
+	lag(0)
+	<-ended
+	if n := len(h.shelf.kept("same")); n != 1 {
+		t.Errorf("%d certificates of what goes on, want 1", n)
+	}
+	for _, n := range []string{"changed", "later"} {
+		if s := h.shelf.state(n); len(h.shelf.kept(n)) != 0 || s.Failures != 0 || !s.Running.IsZero() {
+			t.Errorf("%s was renewed, or counts as failed: %+v", n, s)
+		}
+	}
+	h.tidy()
+}
