@@ -29,12 +29,13 @@ type pace struct {
 	full                        time.Duration // zero: no dress rehearsal
 	due                         float64       // see [estate.Options.Due]
 	authzReuse                  int
+	httpPort, tlsPort           int
 	profiles                    map[string]string // by renewer; [estate.Profile] otherwise
 }
 
 func settle(t *testing.T, p pace, hosts ...string) *renewed {
 	t.Helper()
-	e, err := estate.Start(estate.Options{Life: p.life, Due: p.due, AuthzReuse: p.authzReuse})
+	e, err := estate.Start(estate.Options{Life: p.life, Due: p.due, AuthzReuse: p.authzReuse, HTTPPort: p.httpPort, TLSPort: p.tlsPort})
 	if err != nil {
 		t.Fatal(err)
 	}

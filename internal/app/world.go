@@ -127,8 +127,7 @@ func sameRenewal(old, next *config.Config, certificate string) bool {
 	}
 	x, r, was := of(old)
 	y, s, is := of(next)
-	listens := was && (r.Challenge() == config.ChallengeHTTP || r.Challenge() == config.ChallengeALPN)
-	return was && is && !listens && reflect.DeepEqual(x, y) && reflect.DeepEqual(r, s)
+	return was && is && r.Challenge().WritesDNS() && reflect.DeepEqual(x, y) && reflect.DeepEqual(r, s)
 }
 
 // close ends what the world runs in the background. Closing it twice does no harm.

@@ -54,7 +54,11 @@ type Options struct {
 	Due float64
 	// AuthzReuse is how many in a hundred orders of the staging authority use a valid authorization again.
 	AuthzReuse int
-	Log        *slog.Logger // nil means nobody listens
+	// HTTPPort and TLSPort are where both authorities validate http-01 and tls-alpn-01; zero means a port that nobody
+	// listens on.
+	HTTPPort, TLSPort int
+
+	Log *slog.Logger // nil means nobody listens
 }
 
 // ErrNotHere says that this machine lacks something that an estate needs.
@@ -174,7 +178,7 @@ func (e *Estate) Revoke() {
 
 func (e *Estate) authorities(o Options) (err error) {
 	profiles := map[string]time.Duration{Profile: e.life, Longer: (e.life * 3 / 2).Truncate(time.Second)}
-	common := authority.Options{Resolver: e.Zones.ResolverAddr(), Profiles: profiles, Log: o.Log, CAAIdentities: []string{Domain}}
+	common := authority.Options{Resolver: e.Zones.ResolverAddr(), Profiles: profiles, Log: o.Log, CAAIdentities: []string{Domain}, HTTPPort: o.HTTPPort, TLSPort: o.TLSPort}
 	staging := common
 	staging.AuthzReuse = o.AuthzReuse
 	var pem []byte
