@@ -105,6 +105,10 @@ type Tie struct {
 	Effect string
 	// Repair is what to do in the code, where the provider knows better than the verdict class.
 	Repair string
+	// Challenge, when not empty, names the only challenge that this serves ("http-01"): where no certificate of an inventory
+	// is renewed by it, the tie counts for nothing and nothing is said of it. A reader leaves it empty once the plan itself
+	// shows that the challenge is in use.
+	Challenge string
 	// ID is the id that the cloud has for the object, for joining with what a cloud named (`before.id`).
 	ID string
 	// From is the resource it was read from.
