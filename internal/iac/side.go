@@ -13,6 +13,8 @@ type State struct {
 	// other is the other side, for what only both together tell: a member of a role is gone although an equal one stays
 	// where the cloud keeps one object for both. It may be nil.
 	other *State
+	// memo keeps what a reader found out about this side as a whole, by the reader's own key.
+	memo map[string]any
 }
 
 // Side is one resource on one side of a plan. Its methods never panic, whatever shape the values have.
@@ -41,6 +43,19 @@ func States(p *Plan) (before, after *State) {
 		}
 	}
 	return before, after
+}
+
+// once returns what find found out about this side the first time it was asked for under a key.
+func once[T any](s *State, key string, find func() T) T {
+	if v, ok := s.memo[key].(T); ok {
+		return v
+	}
+	v := find()
+	if s.memo == nil {
+		s.memo = map[string]any{}
+	}
+	s.memo[key] = v
+	return v
 }
 
 func (s *State) add(r *Side) {
