@@ -82,6 +82,18 @@ func parseFilter(text string) (filter, *trouble) {
 	return f, nil
 }
 
+// parseRoleName reads the only filter on role definitions that is understood here, as in "roleName eq 'Reader'".
+func parseRoleName(text string) (string, *trouble) {
+	const begins = "rolename eq '"
+	if text == "" {
+		return "", nil
+	}
+	if len(text) <= len(begins) || !strings.HasPrefix(strings.ToLower(text), begins) || !strings.HasSuffix(text, "'") {
+		return "", &trouble{400, "UnsupportedQuery", "The filter '" + text + "' is not supported."}
+	}
+	return strings.ReplaceAll(text[len(begins):len(text)-1], "''", "'"), nil // OData quotes a quote by doubling it
+}
+
 // shows reports whether something at a scope belongs into a list that was asked for at another.
 func (f filter) shows(asked, at string) bool {
 	return covers(at, asked) || !f.atScope && covers(asked, at)
@@ -221,6 +233,10 @@ func listed(s []string) []string {
 
 func (s *Server) roleDefinitions(_, one string) func(http.ResponseWriter, *http.Request, claims) (int, string) {
 	return func(w http.ResponseWriter, r *http.Request, _ claims) (int, string) {
+		named, no := parseRoleName(r.URL.Query().Get("$filter"))
+		if no != nil {
+			return fail(w, no)
+		}
 		var body struct {
 			Properties struct {
 				RoleName         string   `json:"roleName"`
@@ -242,7 +258,9 @@ func (s *Server) roleDefinitions(_, one string) func(http.ResponseWriter, *http.
 		if one == "" {
 			list := []any{}
 			for _, d := range p.definitions {
-				list = append(list, s.definitionJSON(d))
+				if named == "" || strings.EqualFold(named, d.Name) {
+					list = append(list, s.definitionJSON(d))
+				}
 			}
 			return send(w, 200, map[string]any{"value": list}), ""
 		}
@@ -426,7 +444,7 @@ func (s *Server) checkAccess(scope string) func(http.ResponseWriter, *http.Reque
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		p := s.now()
+		p := s.effective()
 		subject := body.Subject.Attributes
 		if s.opts.GrouplessCheckAccess || !subject.Expand {
 			p.groups = map[string][]string{}

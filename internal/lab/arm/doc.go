@@ -7,6 +7,7 @@
 //   - tokens: client secrets, federated assertions (workload identity), managed identities as the metadata service and as
 //     App Service give them; discovery documents as MSAL asks for them;
 //   - DNS zones and record sets with ETags, If-Match and If-None-Match;
+//   - user-assigned managed identities, which are other principals when they are made again;
 //   - role definitions with wildcards and exceptions, role assignments at every scope, groups, deny assignments,
 //     permissions, checkAccess and management locks.
 //
@@ -21,6 +22,6 @@
 // seen at once unless [Options.Stale] says otherwise; lists have one page.
 //
 // Sources: the REST reference of Azure DNS (api-version 2018-05-01), Microsoft.Authorization (2022-04-01, locks
-// 2016-09-01) and the request that kubeguard/guard sends for checkAccess (2018-09-01-preview, a preview without a public
+// 2016-09-01), Microsoft.ManagedIdentity (2023-01-31) and the request that kubeguard/guard sends for checkAccess (2018-09-01-preview, a preview without a public
 // reference). Error bodies are those that users quote in public issues.
 package arm

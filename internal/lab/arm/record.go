@@ -12,6 +12,7 @@ type zone struct {
 	id, name, group string
 	etag            string
 	tags            map[string]string
+	number          int                   // how many zones were made before it, which decides about its name servers
 	sets            map[string]*recordSet // by type, upper case, a slash and the relative name, lower case
 }
 
@@ -66,7 +67,8 @@ func (s *Server) AddZone(group, name string) string {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	id := s.ZoneScope(group, name)
 	if s.zones[strings.ToLower(id)] == nil {
-		s.zones[strings.ToLower(id)] = &zone{id: id, name: name, group: group, etag: s.newETag(), sets: map[string]*recordSet{}}
+		s.zones[strings.ToLower(id)] = &zone{id: id, name: name, group: group, etag: s.newETag(), number: s.made, sets: map[string]*recordSet{}}
+		s.made++
 	}
 	return id
 }

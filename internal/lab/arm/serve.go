@@ -146,7 +146,11 @@ func (s *Server) route(r *http.Request) (operation, *trouble) {
 	if i := strings.LastIndex(strings.ToLower(path), strings.ToLower(authorization)); i >= 0 {
 		return s.routeAuthorization(r.Method, path[:i], strings.Split(path[i+len(authorization):], "/"))
 	}
-	return s.routeDNS(r.Method, strings.Split(strings.TrimPrefix(path, "/"), "/"))
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	if len(parts) > 5 && strings.EqualFold(parts[5], "Microsoft.ManagedIdentity") {
+		return s.routeIdentity(r.Method, parts)
+	}
+	return s.routeDNS(r.Method, parts)
 }
 
 // mayDo refuses what the token's principal has no right to, and what a lock stands against.

@@ -69,13 +69,15 @@ type Server struct {
 	writing sync.Mutex
 
 	mu          sync.Mutex
-	stale       time.Duration
+	stale, lag  time.Duration
 	principals  map[string]*principal // by client id, lower case
 	managedOnes int
 	policies    []policy // every version that a token may still see, oldest first; the last is the truth
 	locks       []Lock
-	zones       map[string]*zone // by resource id, lower case
-	tokens      int              // generation: tokens of an older one are refused
+	zones       map[string]*zone     // by resource id, lower case
+	identities  map[string]*identity // by resource id, lower case
+	made        int                  // zones, ever
+	tokens      int                  // generation: tokens of an older one are refused
 	etag        int
 	faults      []*Fault
 	log         []Request
@@ -100,7 +102,7 @@ func Start(o Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: o, stale: o.Stale, gone: make(chan struct{}), key: make([]byte, 32),
-		principals: map[string]*principal{}, zones: map[string]*zone{},
+		principals: map[string]*principal{}, zones: map[string]*zone{}, identities: map[string]*identity{},
 		policies: []policy{{definitions: builtIn(), groups: map[string][]string{}}},
 	}
 	_, _ = rand.Read(s.key) // never fails (crypto/rand)

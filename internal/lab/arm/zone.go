@@ -63,10 +63,16 @@ func (s *Server) routeDNS(method string, path []string) (operation, *trouble) {
 
 func known(kind string) bool { return slices.Contains(recordTypes, strings.ToUpper(kind)) }
 
+// servers are the names of the zone's name servers. A zone that is made again has others than before.
+func (z *zone) servers() []string {
+	n := 1 + z.number%9
+	return []string{fmt.Sprintf("ns1-%02d.azure-dns.com.", n), fmt.Sprintf("ns2-%02d.azure-dns.net.", n)}
+}
+
 func (z *zone) json() map[string]any {
 	return map[string]any{
 		"id": z.id, "name": z.name, "type": "Microsoft.Network/dnszones", "etag": z.etag, "location": "global", "tags": z.tags,
-		"properties": map[string]any{"numberOfRecordSets": len(z.sets), "nameServers": []string{"ns1-01.azure-dns.com.", "ns2-01.azure-dns.net."}, "zoneType": "Public"},
+		"properties": map[string]any{"numberOfRecordSets": len(z.sets), "nameServers": z.servers(), "zoneType": "Public"},
 	}
 }
 
@@ -86,13 +92,21 @@ func (s *Server) listZones(group string) func(http.ResponseWriter, *http.Request
 
 func (s *Server) zoneItself(group, name string) func(http.ResponseWriter, *http.Request, claims) (int, string) {
 	return func(w http.ResponseWriter, r *http.Request, _ claims) (int, string) {
-		if r.Method == http.MethodPut {
-			s.AddZone(group, name)
+		var body struct {
+			Tags map[string]string `json:"tags"`
 		}
+		if r.Method == http.MethodPut {
+			if no := read(r, &body); no != nil {
+				return fail(w, no)
+			}
+		}
+		id := strings.ToLower(s.ZoneScope(group, name))
 		s.writing.Lock()
 		defer s.writing.Unlock()
+		if r.Method == http.MethodPut {
+			return s.putZone(w, r, group, name, body.Tags)
+		}
 		s.mu.Lock()
-		id := strings.ToLower(s.ZoneScope(group, name))
 		z := s.zones[id]
 		if z == nil {
 			defer s.mu.Unlock()
@@ -117,6 +131,26 @@ func (s *Server) zoneItself(group, name string) func(http.ResponseWriter, *http.
 		}
 		return send(w, 200, nil), ""
 	}
+}
+
+// putZone makes a zone or changes its tags (REST reference, "Zones - Create Or Update"). The caller holds writing.
+func (s *Server) putZone(w http.ResponseWriter, r *http.Request, group, name string, tags map[string]string) (int, string) {
+	id := strings.ToLower(s.ZoneScope(group, name))
+	s.mu.Lock()
+	there := s.zones[id] != nil
+	s.mu.Unlock()
+	if there && r.Header.Get("If-None-Match") == "*" {
+		return fail(w, &trouble{412, "PreconditionFailed", "The Zone " + name + " exists already and hence cannot be created again."})
+	}
+	s.AddZone(group, name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	z := s.zones[id]
+	z.tags, z.etag = tags, s.newETag()
+	if there {
+		return send(w, 200, z.json()), ""
+	}
+	return send(w, 201, z.json()), ""
 }
 
 func (z *zone) setJSON(r *recordSet) map[string]any {
