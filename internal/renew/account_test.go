@@ -81,11 +81,13 @@ func TestExternalAccount(t *testing.T) {
 	key := base64.RawURLEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
 	w := newWorld(t, authority.Options{EAB: map[string]string{"kid-1": key}})
 	_, err := w.ca().AccountURL(deadline(t))
-	wantTrouble(t, err, assure.AccountInvalid, assure.TroubleMissing, "external")
+	wantTrouble(t, err, assure.AccountInvalid, assure.TroubleMissing, "external", "eab.key_id", "eab.hmac")
 	_, err = w.ca(func(o *CAOptions) {
 		o.EABKeyID, o.EABKey = "kid-1", base64.URLEncoding.EncodeToString([]byte("wrong 6789abcdef0123456789abcdef"))
 	}).AccountURL(deadline(t))
-	wantTrouble(t, err, assure.AccountInvalid, assure.TroubleDenied)
+	wantTrouble(t, err, assure.AccountInvalid, assure.TroubleDenied, "the external account kid-1 was not taken", "eab.key_id", "eab.hmac")
+	_, err = w.ca(func(o *CAOptions) { o.EABKeyID, o.EABKey = "kid-2", key }).AccountURL(deadline(t))
+	wantTrouble(t, err, assure.AccountInvalid, assure.TroubleDenied, "the external account kid-2 was not taken", "eab.key_id", "eab.hmac")
 	good := w.ca(func(o *CAOptions) { o.EABKeyID, o.EABKey = "kid-1", key+"=" })
 	// The key is not part of what an account is found by: the right one goes on where the wrong one failed.
 	if _, err := good.Issue(deadline(t), Request{Names: []string{"a.example"}}, w.dns(), nil); err != nil {

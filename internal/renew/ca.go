@@ -182,7 +182,7 @@ func describe(dir *catalogue, profile string) string {
 	return s
 }
 
-// offered says whether the CA still advertises a profile.
+// offered says whether the CA advertises a profile.
 func (c *CA) offered(dir *catalogue, profile string) error {
 	if profile == "" {
 		return nil
@@ -196,7 +196,7 @@ func (c *CA) offered(dir *catalogue, profile string) error {
 	}
 	t := &assure.Trouble{
 		Reason: assure.RenewalFailing, Class: assure.TroubleMissing, Scope: c.o.Directory,
-		Detail: fmt.Sprintf("%s offers no profile %q any more", c, clip(profile)),
+		Detail: fmt.Sprintf("%s does not offer the profile %q", c, clip(profile)),
 		Remedy: "Take the profile out of the configuration: this CA offers none.",
 	}
 	if len(have) > 0 {
@@ -248,6 +248,25 @@ func (s *step) fail(err error) {
 	if s.Trouble.Reason == assure.RehearsalInconclusive {
 		s.Outcome = assure.Unclear
 	}
+}
+
+// count is a number of things, for people.
+func count(n int, what string) string {
+	switch {
+	case n == 1:
+		return "1 " + what
+	case strings.HasSuffix(what, "s"):
+		what += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// all says what all addresses do, in one form for a single one and in another for several.
+func all(addresses int, one, several string) string {
+	if addresses == 1 {
+		return "the only address " + one
+	}
+	return fmt.Sprintf("all %d addresses %s", addresses, several)
 }
 
 // clip bounds a text that came from outside and takes control characters out of it.

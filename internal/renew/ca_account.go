@@ -120,7 +120,7 @@ func (c *CA) register(ctx context.Context, dir *catalogue, key crypto.Signer, ma
 		return acme.Account{}, &assure.Trouble{
 			Reason: assure.AccountInvalid, Class: assure.TroubleMissing, Scope: c.o.Directory,
 			Detail: c.String() + " registers only accounts that are bound to an external one",
-			Remedy: "Give the key id and the key of the external account that the CA issued to you.",
+			Remedy: remedyEAB,
 		}
 	}
 	a := acme.Account{PrivateKey: key, Contact: c.contacts(), TermsOfServiceAgreed: true}
@@ -138,9 +138,30 @@ func (c *CA) register(ctx context.Context, dir *catalogue, key crypto.Signer, ma
 				return found, nil
 			}
 		}
-		return acme.Account{}, err
+		return acme.Account{}, c.notBound(err)
 	}
 	return got, c.isValid(got)
+}
+
+// remedyEAB is what to do about an external account. Which of the two directories it is about, the CA does not know.
+const remedyEAB = "Set acme.eab.key_id and acme.eab.hmac of the renewer (acme.staging_eab for the staging directory) to the external account that the CA issued to you."
+
+// notBound says that a registration with an external account was refused because of that, where it may be: CAs differ in
+// what they call a key id or a key that is wrong, and the new account itself cannot be deactivated yet.
+func (c *CA) notBound(err error) error {
+	var p acme.Problem
+	if c.o.EABKey == "" || !errors.As(err, &p) {
+		return err
+	}
+	switch p.Type {
+	case acme.ProblemTypeUnauthorized, acme.ProblemTypeMalformed, acme.ProblemTypeExternalAccountRequired:
+	default:
+		return err
+	}
+	t := *assure.TroubleOf(err, assure.AccountInvalid)
+	t.Reason, t.Class, t.Remedy = assure.AccountInvalid, assure.TroubleDenied, remedyEAB
+	t.Detail = clip(fmt.Sprintf("the external account %s was not taken: %s", c.o.EABKeyID, t.Detail))
+	return &failure{&t, err}
 }
 
 func (c *CA) contacts() []string {

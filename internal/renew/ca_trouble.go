@@ -63,10 +63,15 @@ func (c *CA) trouble(err error, h *heard, doing string) error {
 		t.Class, t.Detail = assure.TroubleBroken, fmt.Sprintf("it answered %d without saying why", status)
 	case errors.Is(err, errTooLong):
 		t.Class, t.Detail = assure.TroubleBroken, errTooLong.Error()
+	case errors.Is(err, errClear):
+		t.Class, t.Detail = assure.TroubleBroken, errClear.Error()
 	case errors.As(err, &syntax), strings.Contains(err.Error(), "JSON-decoding"):
 		t.Class, t.Detail = assure.TroubleBroken, "its answer is not the JSON that was expected"
 	default:
 		t.Detail = plainError(err)
+	}
+	if t.RetryAfter > 0 {
+		doing += " (it wants to be left alone for " + assure.Ago(t.RetryAfter) + ")" // before the CA's own words, which may be long
 	}
 	t.Detail = clip(doing + ": " + t.Detail)
 	return &failure{t, err}
@@ -99,7 +104,7 @@ func (c *CA) ofProblem(t *assure.Trouble, p acme.Problem, status int, pause time
 			t.Remedy = "Look at the account at the CA: it may be deactivated or revoked."
 		case acme.ProblemTypeExternalAccountRequired:
 			t.Reason, t.Class = assure.AccountInvalid, assure.TroubleMissing
-			t.Remedy = "Give the key id and the key of the external account that the CA issued to you."
+			t.Remedy = remedyEAB
 		case acme.ProblemTypeInvalidContact, acme.ProblemTypeUnsupportedContact:
 			t.Reason, t.Class = assure.AccountInvalid, assure.TroubleInvalid
 			t.Remedy = "Give another e-mail address."

@@ -117,6 +117,12 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return refusal.response(r), nil
 	}
+	if r.URL.Scheme != "https" {
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+		return nil, errClear
+	}
 	resp, err := w.net.RoundTrip(r)
 	if err != nil {
 		h.mu.Lock()
@@ -154,7 +160,11 @@ func (a *answer) response(r *http.Request) *http.Response {
 	}
 }
 
-var errTooLong = errors.New("the answer is larger than 1 MiB")
+var (
+	errTooLong = errors.New("the answer is larger than 1 MiB")
+	// errClear refuses an address that a CA gave, which could be anything in the network that we are in.
+	errClear = errors.New("it gave an address that is not https (RFC 8555 section 6.1)")
+)
 
 // bounded is a body that fails instead of ending when it is too long.
 type bounded struct {

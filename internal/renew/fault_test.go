@@ -80,11 +80,11 @@ func TestFaultsThatStay(t *testing.T) {
 		after  time.Duration
 		says   string
 	}{
-		"429 with seconds":          {authority.Fault{At: authority.NewOrder, Do: authority.RateLimited("3600")}, assure.LimitReached, assure.TroubleThrottled, time.Hour, "too many new orders"},
+		"429 with seconds":          {authority.Fault{At: authority.NewOrder, Do: authority.RateLimited("3600")}, assure.LimitReached, assure.TroubleThrottled, time.Hour, "left alone for 1h): rateLimited: too many new orders"},
 		"429 with a date":           {authority.Fault{At: authority.NewOrder, Do: authority.RateLimited(inAnHour)}, assure.LimitReached, assure.TroubleThrottled, time.Hour, "too many new orders"},
 		"429 without":               {authority.Fault{At: authority.NewOrder, Do: authority.RateLimited("")}, assure.LimitReached, assure.TroubleThrottled, 0, "too many new orders"},
 		"429 for an account":        {authority.Fault{At: authority.NewAccount, Do: authority.RateLimited("60")}, assure.LimitReached, assure.TroubleThrottled, time.Minute, "register the account"},
-		"503 with seconds":          {authority.Fault{At: authority.NewOrder, Times: -1, Do: authority.Unavailable("90")}, assure.RenewalFailing, assure.TroubleTransient, 90 * time.Second, "503"},
+		"503 with seconds":          {authority.Fault{At: authority.NewOrder, Times: -1, Do: authority.Unavailable("90")}, assure.RenewalFailing, assure.TroubleTransient, 90 * time.Second, "left alone for 1m 30s): it answered 503"},
 		"503 with a date":           {authority.Fault{At: authority.NewNonce, Times: -1, Do: authority.Unavailable(inAnHour)}, assure.RenewalFailing, assure.TroubleTransient, time.Hour, "503"},
 		"500 in words":              {authority.Fault{At: authority.NewOrder, Times: -1, Do: authority.Problem(500, "serverInternal", "oh dear", "")}, assure.RenewalFailing, assure.TroubleTransient, 0, "oh dear"},
 		"a CAA record":              {authority.Fault{At: authority.NewOrder, Do: forbidden}, assure.CAAForbids, assure.TroubleForbidden, 0, "prevents issuance"},

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mholt/acmez/v3/acme"
 	"golang.org/x/net/idna"
@@ -102,6 +103,20 @@ func sortOut(names []string) (wanted, error) {
 	return w, nil
 }
 
+// holds reports whether a CA may ask for a proof for the identifier: one that was ordered, without "*.", or a domain
+// above it, by which some prove all that is below (RFC 8555 section 7.1.3 leaves the choice to the CA).
+func (w wanted) holds(id acme.Identifier) bool {
+	if id.Type == "ip" {
+		a, err := netip.ParseAddr(id.Value)
+		return err == nil && slices.Contains(w.ips, a.Unmap())
+	}
+	name := strings.ToLower(id.Value)
+	return id.Type == "dns" && slices.ContainsFunc(w.dns, func(n string) bool {
+		n = strings.TrimPrefix(n, "*.")
+		return n == name || strings.Contains(name, ".") && strings.HasSuffix(n, "."+name)
+	})
+}
+
 // csr makes the signing request.
 func (w wanted) csr(key crypto.Signer) ([]byte, error) {
 	t := &x509.CertificateRequest{DNSNames: w.dns}
@@ -135,6 +150,22 @@ func (w wanted) match(leaf *x509.Certificate, key crypto.Signer) error {
 		if !slices.Contains(w.all, n) {
 			return fmt.Errorf("the certificate is also for %q, which nobody ordered", clip(n))
 		}
+	}
+	return nil
+}
+
+// clockSkew is by how much our clock may be behind that of the CA. Public CAs date certificates back by an hour; others
+// begin them at once.
+const clockSkew = 5 * time.Minute
+
+// inForce checks that a certificate can be used now: what is over already, or has not begun, would replace one that is
+// good.
+func inForce(leaf *x509.Certificate, now time.Time) error {
+	switch {
+	case !now.Before(leaf.NotAfter):
+		return fmt.Errorf("the certificate ended at %s, before it came; where that is not so, the clock of this machine is wrong", stamp(leaf.NotAfter))
+	case leaf.NotBefore.After(now.Add(clockSkew)):
+		return fmt.Errorf("the certificate begins only at %s; where that is over, the clock of this machine is wrong", stamp(leaf.NotBefore))
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (f *flow) place(ctx context.Context) error {
 	if err != nil {
 		s.fail(err)
 	} else {
-		s.done(fmt.Sprintf("%s took the order with %d authorizations%s", f.c, len(f.tasks), note))
+		s.done(fmt.Sprintf("%s took the order with %s%s", f.c, count(len(f.tasks), "authorization"), note))
 	}
 	f.report(s.Step)
 	return err
@@ -156,7 +156,7 @@ func (f *flow) fetch(ctx context.Context) error {
 	if f.order.Location == "" || len(urls) == 0 || len(urls) > maxOrderNames {
 		return &assure.Trouble{
 			Reason: assure.RenewalFailing, Class: assure.TroubleBroken, Scope: f.c.o.Directory,
-			Detail: fmt.Sprintf("%s took the order and gave an order that cannot be: %d authorizations for %d names", f.c, len(urls), len(f.want.all)),
+			Detail: fmt.Sprintf("%s took the order and gave an order that cannot be: %s for %s", f.c, count(len(urls), "authorization"), count(len(f.want.all), "name")),
 		}
 	}
 	f.tasks = make([]*task, len(urls))
@@ -168,8 +168,30 @@ func (f *flow) fetch(ctx context.Context) error {
 			return f.c.accountTrouble(f.c.trouble(err, h, "fetch an authorization from "+f.c.String()), f.acct.Location)
 		}
 		f.tasks[i] = &task{authz: z, name: clip(z.IdentifierValue())}
-		return nil
+		return f.vet(&f.tasks[i].authz)
 	})
+}
+
+// vet refuses an authorization for what nobody ordered, and makes what its challenges want to be seen ours.
+//
+// acmez believes a keyAuthorization that a CA sends. It is the client's to make of the token and its own key (RFC 8555
+// section 8.1): who could choose it could have us show the challenge of an account at another CA, which would then give
+// that account certificates for our names.
+func (f *flow) vet(z *acme.Authorization) error {
+	if !f.want.holds(z.Identifier) {
+		return &assure.Trouble{
+			Reason: assure.RenewalFailing, Class: assure.TroubleBroken, Scope: f.c.o.Directory,
+			Detail: clip(fmt.Sprintf("%s wants to see a proof for %q, which nobody ordered", f.c, z.Identifier.Value)),
+		}
+	}
+	thumbprint, err := f.acct.Thumbprint()
+	if err != nil {
+		return f.c.keyTrouble(err)
+	}
+	for i := range z.Challenges {
+		z.Challenges[i].KeyAuthorization = z.Challenges[i].Token + "." + thumbprint
+	}
+	return nil
 }
 
 // reused are the names whose authorizations are valid before anything was done.
@@ -214,8 +236,22 @@ func (f *flow) choose() error {
 				Remedy: "Configure one of the challenges that the CA offers for this name.",
 			}
 		}
+		if t.chal.Type != ChallengeDNSPersist01 && !isToken(t.chal.Token) {
+			return &assure.Trouble{
+				Reason: assure.RenewalFailing, Class: assure.TroubleBroken, Scope: t.name,
+				Detail: fmt.Sprintf("the token that %s gave for %s is not one (RFC 8555 section 8)", f.c, t.name),
+			}
+		}
 	}
 	return nil
+}
+
+// isToken reports whether a token is in base64url, as all of them are (RFC 8555 section 8): what it is made of is served
+// and written.
+func isToken(s string) bool {
+	return s != "" && len(s) <= 256 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
 }
 
 // prove presents every challenge, waits until all can be seen, lets the CA look, and withdraws them all.

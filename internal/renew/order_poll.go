@@ -85,6 +85,9 @@ func (f *flow) await(ctx context.Context, t *task) error {
 		hctx, h := hear(p.ctx)
 		z, err := f.dir.client.GetAuthorization(hctx, f.acct, t.authz.Location)
 		_, pause = h.last()
+		if err != nil && p.ctx.Err() != nil {
+			return f.late(ctx, p, doing) // what our own deadline cut short says less than what was said before
+		}
 		if err != nil {
 			p.last = f.c.trouble(err, h, "ask "+f.c.String()+" about "+t.name)
 			if !passing(p.last) {
@@ -132,7 +135,11 @@ func (f *flow) finish(ctx context.Context, key crypto.Signer) (Issued, error) {
 	f.report(s.Step)
 
 	s = f.c.step(assure.StepMatch, f.want.text)
-	if err := f.want.match(got.leaf, key); err != nil {
+	err = f.want.match(got.leaf, key)
+	if err == nil {
+		err = inForce(got.leaf, f.c.o.Now())
+	}
+	if err != nil {
 		t := &assure.Trouble{Reason: assure.RenewalFailing, Class: assure.TroubleBroken, Scope: f.c.o.Directory, Detail: err.Error()}
 		s.fail(t)
 		f.report(s.Step)
@@ -204,6 +211,9 @@ func (f *flow) poll(ctx context.Context, p *poller, pause time.Duration) (again 
 		hctx, h := hear(p.ctx)
 		got, err := f.dir.client.GetOrder(hctx, f.acct, f.order)
 		_, pause = h.last()
+		if err != nil && p.ctx.Err() != nil {
+			return false, f.late(ctx, p, doing)
+		}
 		if err != nil {
 			p.last = notAccount(f.c.trouble(err, h, "ask "+f.c.String()+" about the order"))
 			if !passing(p.last) {

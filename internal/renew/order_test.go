@@ -29,6 +29,9 @@ func TestIssueWithEveryTypeOfKey(t *testing.T) {
 		if want := "order:done present:done propagation:done validate:done withdraw:done finalize:done match:done"; s.text() != want {
 			t.Errorf("%s: steps are %s, want %s", kind, s.text(), want)
 		}
+		if d := s.find(t, assure.StepOrder).Detail; !strings.HasSuffix(d, "took the order with 1 authorization") {
+			t.Errorf("%s: the step says %q", kind, d)
+		}
 		if life := got.Leaf.NotAfter.Sub(got.Leaf.NotBefore); life > 7*24*time.Hour || got.Profile != "shortlived" {
 			t.Errorf("%s: the profile %q gave a life of %s", kind, got.Profile, life)
 		}
@@ -338,7 +341,7 @@ func TestWhatCannotBeOrdered(t *testing.T) {
 		"no name":                      {Request{Names: []string{"exa mple.com"}}, w.dns(), assure.TroubleInvalid, "exa mple.com"},
 		"a wildcard inside":            {Request{Names: []string{"a.*.example"}}, w.dns(), assure.TroubleInvalid, "a.*.example"},
 		"a key that is none":           {Request{Names: []string{"a.example"}, KeyType: "dsa"}, w.dns(), assure.TroubleInvalid, "dsa"},
-		"a profile that is none":       {Request{Names: []string{"a.example"}, Profile: "tlsclient"}, w.dns(), assure.TroubleMissing, "default"},
+		"a profile that is none":       {Request{Names: []string{"a.example"}, Profile: "tlsclient"}, w.dns(), assure.TroubleMissing, `does not offer the profile "tlsclient"`},
 		"no solver":                    {Request{Names: []string{"a.example"}}, nil, assure.TroubleInvalid, "no way to prove"},
 		"a challenge that is not open": {Request{Names: []string{"*.a.example"}}, []Solver{NewResponder(ResponderOptions{}).HTTP()}, assure.TroubleInvalid, "it offers dns-01, dns-account-01, dns-persist-01, and http-01 is configured"},
 		"a name that the CA refuses":   {Request{Names: []string{"x.blocked.example"}}, w.dns(), assure.TroubleForbidden, "rejectedIdentifier"},
