@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -270,7 +269,7 @@ func (k *Keeper) static(ctx context.Context, j *Job, at *attempt) {
 		case !zones[r.at.Zone]:
 			zones[r.at.Zone] = true
 			_ = at.did(assure.StepDelegation, r.at.Zone, func() (string, error) {
-				return fmt.Sprintf("parent and child agree, and all %d addresses answer for the zone", len(r.at.Servers)), j.Zones.Delegation(ctx, r.at.Name)
+				return "parent and child agree, and " + all(len(r.at.Servers), "answers", "answer") + " for the zone", j.Zones.Delegation(ctx, r.at.Name)
 			})
 		}
 	}

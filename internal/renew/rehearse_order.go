@@ -48,7 +48,7 @@ func (k *Keeper) full(ctx context.Context, j *Job, at *attempt) {
 	if names := distinct(j.Names); validated < names {
 		k.missed(at, &assure.Trouble{
 			Reason: assure.RehearsalInconclusive, Class: assure.TroubleTransient,
-			Detail: fmt.Sprintf("the staging authority looked for %d of %d challenges and used older authorizations for the rest", validated, names),
+			Detail: fmt.Sprintf("the staging authority looked for %d of %s and used older authorizations for the rest", validated, count(names, "challenge")),
 			Remedy: "Nothing, if the rung authorization is climbed: it gives such authorizations back.",
 		})
 	}

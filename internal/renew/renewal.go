@@ -262,7 +262,7 @@ func (k *Keeper) seen(ctx context.Context, j *Job, held heldCert, at *attempt) e
 		for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 			lagging, total := k.o.Viewer.Serving(ctx, j.Certificate, held.Cert.Fingerprint)
 			if len(lagging) == 0 && total > 0 {
-				return fmt.Sprintf("%d of %d addresses serve it", total, total), nil
+				return all(total, "serves", "serve") + " it", nil
 			}
 			if !sleep(ctx, pause) {
 				if whole.Err() != nil {

@@ -240,7 +240,7 @@ func (s *DNSSolver) wait(ctx context.Context, at assure.RecordPlace, value strin
 	for looks := 1; ; looks++ {
 		err := s.o.Zones.Shown(ctx, at, value)
 		if err == nil {
-			detail := fmt.Sprintf("every one of the %d addresses of the zone's servers shows it, and so does every public resolver that is configured", len(at.Servers))
+			detail := all(len(at.Servers), "of the zone's servers shows", "of the zone's servers show") + " it, and so does every public resolver that is configured"
 			if last != nil {
 				detail = clip(fmt.Sprintf("%s, at look %d; last before: %s", detail, looks, assure.TroubleOf(last, assure.DNSWriteFailed).Detail))
 			}
