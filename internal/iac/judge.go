@@ -1,4 +1,198 @@
 package iac
 
-// Judge compares the two sides of a plan.
-func Judge(p *Plan, inv Inventory) Verdict { return Verdict{Class: Safe} }
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Judge says what a plan does to renewal. It compares the ties of the two sides as sets; an inventory, which may be
+// empty, says what is at stake. It is pure: no time, no network, and the same answer for the same plan.
+//
+// What is found is ordered by class, the worst first, and then by address. Nothing is found where renewal is untouched;
+// the one finding of class [Safe] tells of something that is gone already and that the plan gives back.
+func Judge(p *Plan, inv Inventory) Verdict {
+	j := newJudge(p, inv)
+	j.incomplete()
+	j.ties()
+	j.blocks()
+	j.authoritative()
+	j.drifted()
+	return j.verdict()
+}
+
+// judge holds what one judgement needs.
+type judge struct {
+	plan          *Plan
+	inv           Inventory
+	before, after []Tie
+	beforeSt      *State
+	// same side, by kind and principal; pointers into before and after
+	was, will map[string][]*Tie
+	// open are ties after the plan whose principal it does not know, by kind.
+	open map[Kind][]*Tie
+	// exclusive are the authoritative grants that the plan creates or changes.
+	exclusive []*Tie
+	found     []judged
+}
+
+// judged is a finding with the tie it is about.
+type judged struct {
+	tie *Tie
+	Finding
+}
+
+func newJudge(p *Plan, inv Inventory) *judge {
+	before, after := States(p)
+	j := &judge{
+		plan: p, inv: inv, before: TiesOf(before), after: TiesOf(after), beforeSt: before,
+		was: map[string][]*Tie{}, will: map[string][]*Tie{}, open: map[Kind][]*Tie{},
+	}
+	for i := range j.before {
+		t := &j.before[i]
+		j.was[t.key()] = append(j.was[t.key()], t)
+	}
+	for i := range j.after {
+		t := &j.after[i]
+		if slices.Contains(t.Unknown, PartPrincipal) {
+			j.open[t.Kind] = append(j.open[t.Kind], t)
+			continue
+		}
+		j.will[t.key()] = append(j.will[t.key()], t)
+	}
+	for i := range j.after {
+		if t := &j.after[i]; t.Others && t.Kind == KindGrant && j.changed(t) {
+			j.exclusive = append(j.exclusive, t)
+		}
+	}
+	return j
+}
+
+func (t *Tie) key() string { return string(t.Kind) + "\x00" + strings.ToLower(t.Principal) }
+
+// incomplete says once that a plan is not the whole plan.
+func (j *judge) incomplete() {
+	if !j.plan.Errored && len(j.plan.Incomplete) == 0 {
+		return
+	}
+	j.found = append(j.found, judged{Finding: Finding{
+		Class: Incomplete, Certificates: []string{}, Summary: incompleteSummary(j.plan), Repair: incompleteRepair(j.plan),
+		Fingerprint: fingerprint("incomplete", strconv.FormatBool(j.plan.Errored), strings.Join(j.plan.Incomplete, "\n")),
+	}})
+}
+
+// ties judges everything that renewal rests on before the plan.
+func (j *judge) ties() {
+	for i := range j.before {
+		t := &j.before[i]
+		if t.Kind == KindBlock || j.silent(t) {
+			continue
+		}
+		if f := j.fate(t); f.class != Safe {
+			j.tell(t, f)
+		}
+	}
+}
+
+// tell adds a finding about a tie, unless the inventory shows that nobody is hurt by it.
+func (j *judge) tell(t *Tie, f fate) {
+	rest := j.resting(t)
+	if f.class == Narrowed && len(rest) > 0 {
+		if rest = j.hurt(t, f, rest); len(rest) == 0 {
+			return // what is left is enough for every certificate that rests on it
+		}
+	}
+	if t.Doubt != "" && f.class != Unknown {
+		switch {
+		case len(rest) > 0 && len(t.Unknown) == 0: // the inventory knows that it is used
+		case j.unused(t): // and here, that it is not
+			return
+		default:
+			f.was, f.class, f.why = f.class, Unknown, t.Doubt
+		}
+	}
+	j.add(t, f, rest)
+}
+
+func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
+	c := t.From.Change
+	out := Finding{
+		Class: f.class, Address: c.Address, ProviderType: c.Type, Principal: t.Principal, Permission: t.Permission, Scope: t.scope(),
+		Certificates: namesOf(rest), HurtsAt: hurtsAt(rest), Fingerprint: t.fingerprint(f.class),
+	}
+	if c.Previous != "" {
+		out.Previous = &c.Previous
+	}
+	out.Summary, out.Repair = j.summary(t, f, rest), repair(t, f)
+	j.found = append(j.found, judged{tie: t, Finding: out})
+}
+
+func (t *Tie) scope() string {
+	switch {
+	case t.At != "":
+		return t.At
+	case len(t.Scope) == 0:
+		return ""
+	}
+	return t.Scope.String()
+}
+
+// verdict orders what was found, and says once what is the same.
+func (j *judge) verdict() Verdict {
+	slices.SortStableFunc(j.found, func(a, b judged) int {
+		return cmp.Or(cmp.Compare(rank(b.Class), rank(a.Class)), cmp.Compare(a.Address, b.Address))
+	})
+	v := Verdict{Class: Safe, Findings: []Finding{}}
+	seen := map[string]bool{}
+	for _, f := range j.found {
+		if seen[f.Fingerprint] || j.follows(f) {
+			continue
+		}
+		seen[f.Fingerprint] = true
+		v.Findings = append(v.Findings, f.Finding)
+	}
+	if len(v.Findings) > 0 {
+		v.Class = v.Findings[0].Class
+	}
+	return v
+}
+
+// follows reports whether a finding is but a consequence of another one: what an identity holds goes with the identity,
+// and what the members of a group hold goes with the group's grant.
+func (j *judge) follows(f judged) bool {
+	t := f.tie
+	if t == nil || f.Class == Blocked || f.Class == Safe {
+		return false
+	}
+	for _, g := range j.found {
+		u := g.tie
+		switch {
+		case u == nil || u == t:
+		case u.Kind == KindIdentity && t.Kind != KindIdentity && g.Class == Lost && strings.EqualFold(u.Principal, t.Principal) && bound(t.Kind):
+			return true
+		case t.Via != "" && u.Kind == KindGrant && u.Via == "" && strings.EqualFold(u.Principal, t.Via) && u.Scope.Covers(t.Scope):
+			return true
+		}
+	}
+	return false
+}
+
+// bound are the kinds that name an identity and go with it.
+func bound(k Kind) bool { return k == KindGrant || k == KindTrust || k == KindCredential }
+
+// fingerprint of what happens to a tie: neither the plan nor the address, nor what else happens, nor dates.
+func (t *Tie) fingerprint(c Class) string {
+	return fingerprint(string(c), string(t.Kind), strings.ToLower(t.Principal), strconv.Itoa(int(t.Rights)), strings.ToLower(t.Scope.String()), t.Condition)
+}
+
+// fingerprint hashes parts so that no two lists of parts give the same input.
+func fingerprint(parts ...string) string {
+	h := sha256.New()
+	for _, p := range append([]string{"notafter guard 1"}, parts...) {
+		_, _ = h.Write([]byte(strconv.Itoa(len(p)) + ":" + p))
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:8])
+}

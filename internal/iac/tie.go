@@ -78,14 +78,21 @@ type Tie struct {
 	Principal string
 	// Who names the principal for people, where that is more than Principal.
 	Who string
+	// Also are other spellings of the principal (client id, name, members of a group), by which an inventory may know it.
+	// They count for nothing in comparing ties.
+	Also []string
+	// Via, of a grant that the principal holds as a member, is the group that holds it: what befalls the group's own grant is
+	// said once, and not for every member.
+	Via string
 	// Rights is what a grant allows, or what a block forbids.
 	Rights Right
 	// Permission says it in the provider's words: a role's name, an action.
 	Permission string
 	// Scope is where it holds.
 	Scope Path
-	// At names the scope for people, in the provider's own spelling.
-	At string
+	// At names the scope for people, in the provider's own spelling. Place says it shorter, to stand in a sentence ("the zone
+	// example.com"); empty: At.
+	At, Place string
 	// Condition narrows a grant or a trust; in a normal form, so that equal ones are equal. Empty: none.
 	Condition string
 	// Unknown lists the parts that are known only after the apply.
@@ -94,7 +101,8 @@ type Tie struct {
 	// the plan does not hold, a broad role where no zone is known). What happens to it is then UNKNOWN, never LOST.
 	Doubt string
 	// Others, of a grant, says that it is authoritative: whoever else holds the permission at exactly this scope loses it
-	// when this is created or changed. Members then lists all principals who hold it.
+	// when this is created or changed. Members then lists all principals who hold it. An empty Permission stands for every
+	// one there is. Of a block, Members are those whom it lets pass: the authorities that CAA records still allow.
 	Others  bool
 	Members []string
 	// Stale says that a new object in the place of this one does not serve: an identity gets another id, a zone other name
@@ -109,8 +117,15 @@ type Tie struct {
 	// is renewed by it, the tie counts for nothing and nothing is said of it. A reader leaves it empty once the plan itself
 	// shows that the challenge is in use.
 	Challenge string
-	// ID is the id that the cloud has for the object, for joining with what a cloud named (`before.id`).
+	// Idle says that nothing in the plan shows that renewal rests on this (an identity without a grant that matters): it
+	// counts only where an inventory names it, and is silent otherwise.
+	Idle bool
+	// ID is the id that the cloud has for the object, for joining with what a cloud named (`before.id`). Two addresses with
+	// one id are one object.
 	ID string
+	// Object is what the cloud tells such objects apart by, where it is more than what the tie says: of two ties with the
+	// same one the cloud holds only one. Empty: the tie's own parts and its permission.
+	Object string
 	// From is the resource it was read from.
 	From *Side
 }

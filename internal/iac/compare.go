@@ -1,0 +1,242 @@
+package iac
+
+import (
+	"slices"
+	"strings"
+)
+
+// fate is what a plan does to one tie.
+type fate struct {
+	class Class
+	// by is what takes the tie's place, as far as something does.
+	by *Tie
+	// left are, of a narrowed tie, what is left of it.
+	left []*Tie
+	// taker is the authoritative grant that takes the tie away.
+	taker *Tie
+	// maybe is something created elsewhere that may be for the same principal.
+	maybe *Tie
+	// twin is the other address of one and the same object.
+	twin *Tie
+	// why says, as a clause, what nobody knows; was is what it would be if renewal did rest on the tie.
+	why string
+	was Class
+	// drift says that it happened already, outside the code.
+	drift bool
+}
+
+// rank orders classes by how bad they are.
+func rank(c Class) int { return slices.Index(Classes(), c) }
+
+// fate finds what becomes of a tie: the best of everything that covers it afterwards. A tie that several others cover
+// only together, by its single rights, is as well off as the worst of these rights.
+func (j *judge) fate(t *Tie) fate {
+	if t.From.Change.Do == UnknownAction {
+		return fate{class: Unknown, why: "this version does not know what the plan does to it"}
+	}
+	best, whole := j.cover(t, t.Rights)
+	if !whole && t.Kind == KindGrant {
+		var worst fate
+		worst.class = Safe
+		whole = t.Rights != 0
+		for _, right := range []Right{RightWrite, RightDelete, RightRead} {
+			if t.Rights&right == 0 {
+				continue
+			}
+			f, ok := j.cover(t, right)
+			if !ok {
+				whole = false
+				break
+			}
+			if rank(f.class) > rank(worst.class) {
+				worst = f
+			}
+		}
+		if whole {
+			best = worst
+		}
+	}
+	if whole {
+		return best
+	}
+	f := fate{class: Lost, taker: best.taker, twin: best.twin}
+	if u := j.guess(t, &f); u != nil {
+		return fate{class: Unknown, by: u, why: unknownParts(u)}
+	}
+	if t.Kind == KindGrant {
+		f.left = j.remains(t)
+		for _, u := range f.left {
+			if u.Rights&RightWrite != 0 || t.Rights&RightWrite == 0 {
+				f.class = Narrowed
+			}
+		}
+		if f.class == Narrowed && t.Doubt != "" && slices.ContainsFunc(f.left, func(u *Tie) bool { return u.Doubt == "" && j.stays(u) }) {
+			// A broad grant goes, and one that is made for DNS stays: that is the one which renewal rests on.
+			return fate{class: Safe}
+		}
+	}
+	return f
+}
+
+// cover finds the best tie after the plan that allows some rights wherever t does.
+func (j *judge) cover(t *Tie, rights Right) (best fate, found bool) {
+	want := *t
+	want.Rights = rights
+	for _, u := range j.will[t.key()] {
+		if !u.Covers(&want) || len(u.Unknown) > 0 || u.From.Change.Do == UnknownAction {
+			continue
+		}
+		if u.Doubt != "" && t.Doubt == "" && (u.From.Change != t.From.Change || !strings.EqualFold(u.Permission, t.Permission)) {
+			continue // nobody knows whether it allows as much
+		}
+		if taker := j.taken(u); taker != nil {
+			best.taker = taker
+			continue
+		}
+		if t.ID != "" && strings.EqualFold(t.ID, u.ID) && u.From.Change != t.From.Change && t.From.Change.Destroys() {
+			best.twin = u
+			continue
+		}
+		class := j.rate(t, u)
+		if class == Lost {
+			continue
+		}
+		if !found || rank(class) < rank(best.class) {
+			best = fate{class: class, by: u}
+		}
+		found = true
+	}
+	return best, found
+}
+
+// rate says how well t is off when u takes its place.
+func (j *judge) rate(t, u *Tie) Class {
+	c, d := t.From.Change, u.From.Change
+	if c == d {
+		switch d.Do {
+		case Forget, CreateForget, ForgetCreate:
+			return Orphaned // the old object lives on
+		case DeleteCreate:
+			if t.Stale != "" {
+				return Lost
+			}
+			return Gap
+		case CreateDelete:
+			switch {
+			case t.Stale != "":
+				return Lost
+			case t.Object != "" && t.Object == u.Object && !azure(d):
+				return Collision // the deletion takes away what was created first
+			}
+			return Safe // in Azure a second equal one is refused, and the first one stays
+		case Create, Delete:
+			return Gap
+		}
+		return Safe
+	}
+	if t.Stale != "" && d.Makes() && !j.held(d, t) {
+		return Lost
+	}
+	switch {
+	case d.Do == Forget:
+		return Orphaned
+	case j.held(d, t) && !d.Destroys(), j.held(d, t) && d.Do == CreateDelete:
+		return Safe // it was there before, too
+	case j.equal(t, u) && (c.Destroys() || u.Others != t.Others):
+		return Collision
+	}
+	return Gap // made or widened in this plan, in no order with what t loses
+}
+
+// held reports whether a resource covers a tie before the plan already.
+func (j *judge) held(c *Change, t *Tie) bool {
+	return slices.ContainsFunc(j.was[t.key()], func(b *Tie) bool { return b.From.Change == c && b.Covers(t) })
+}
+
+// stays reports whether a tie is there before and after, and is never away in between.
+func (j *judge) stays(u *Tie) bool {
+	d := u.From.Change
+	return !d.Forgets() && d.Do != DeleteCreate && len(u.Unknown) == 0 && d.Do != UnknownAction && j.taken(u) == nil && j.held(d, u)
+}
+
+// equal reports whether the cloud would hold only one of two ties.
+func (j *judge) equal(t, u *Tie) bool {
+	if t.Object != "" && u.Object != "" {
+		return strings.EqualFold(t.Object, u.Object)
+	}
+	return t.Same(u) && strings.EqualFold(t.Permission, u.Permission)
+}
+
+// guess finds what may take the place of a tie, with parts that the plan does not know. Where the tie's own resource
+// carries on, that is for nobody to tell. Where it is destroyed and something else is created, no reading of the unknown
+// is good: it is for somebody else, or it collides.
+func (j *judge) guess(t *Tie, f *fate) *Tie {
+	for _, list := range [][]*Tie{j.will[t.key()], j.open[t.Kind]} {
+		for _, u := range list {
+			if len(u.Unknown) == 0 && u.Doubt == "" && u.From.Change.Do != UnknownAction || !possible(u, t) || t.Stale != "" && u.From.Change.Makes() {
+				continue
+			}
+			if u.From.Change == t.From.Change {
+				return u
+			}
+			if f.maybe == nil && (u.From.Change.Makes() || u.From.Change.Do == Update) {
+				f.maybe = u
+			}
+		}
+	}
+	return nil
+}
+
+// possible reports whether u may cover t, whatever its unknown parts turn out to be.
+func possible(u, t *Tie) bool {
+	open := func(p Part) bool { return slices.Contains(u.Unknown, p) }
+	return u.Kind == t.Kind &&
+		(open(PartPrincipal) || strings.EqualFold(u.Principal, t.Principal)) &&
+		(open(PartRights) || u.Rights&t.Rights == t.Rights) &&
+		(open(PartScope) || u.Scope.Covers(t.Scope)) &&
+		(open(PartCondition) || u.Condition == "" || u.Condition == t.Condition)
+}
+
+// remains lists what a principal keeps, or gets, of what it had.
+func (j *judge) remains(t *Tie) (left []*Tie) {
+	for _, u := range j.will[t.key()] {
+		if u.Rights&t.Rights != 0 && u.Scope.Overlaps(t.Scope) && len(u.Unknown) == 0 && u.From.Change.Do != UnknownAction && j.taken(u) == nil &&
+			!(t.ID != "" && strings.EqualFold(t.ID, u.ID) && u.From.Change != t.From.Change) && !(u.Doubt != "" && t.Doubt == "") {
+			left = append(left, u)
+		}
+	}
+	return left
+}
+
+// taken finds the authoritative grant of this plan that takes a grant away from its holder.
+func (j *judge) taken(u *Tie) *Tie {
+	if u.Kind != KindGrant {
+		return nil
+	}
+	for _, x := range j.exclusive {
+		if x.From.Change == u.From.Change || x.Scope.String() != u.Scope.String() || x.Permission != "" && !strings.EqualFold(x.Permission, u.Permission) {
+			continue
+		}
+		if !slices.ContainsFunc(x.Members, func(m string) bool { return strings.EqualFold(m, u.Principal) }) {
+			return x
+		}
+	}
+	return nil
+}
+
+// changed reports whether a plan creates a tie, or changes whom it names.
+func (j *judge) changed(u *Tie) bool {
+	if u.From.Change.Do == NoOp {
+		return false
+	}
+	for i := range j.before {
+		b := &j.before[i]
+		if b.From.Change == u.From.Change && b.Others && b.Scope.String() == u.Scope.String() && strings.EqualFold(b.Permission, u.Permission) && slices.Equal(b.Members, u.Members) {
+			return u.From.Change.Makes()
+		}
+	}
+	return true
+}
+
+// azure reports whether a resource is Azure's.
+func azure(c *Change) bool { return strings.HasPrefix(c.Type, "az") }

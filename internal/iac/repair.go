@@ -1,0 +1,140 @@
+package iac
+
+import (
+	"fmt"
+	"strings"
+)
+
+// repair says what to change in the code, so that the next plan does not do it. Blocks stand on lines of their own.
+func repair(t *Tie, f fate) string {
+	c := t.From.Change
+	switch f.class {
+	case Safe:
+		return "Apply this plan, and prove renewal afterwards."
+	case Collision:
+		return collisionRepair(t, f)
+	}
+	if t.Repair != "" && !(f.class == Lost && f.taker != nil) {
+		return t.Repair
+	}
+	switch f.class {
+	case Lost:
+		return lostRepair(t, f)
+	case Narrowed:
+		if c.Do == Delete {
+			return "Keep " + c.Address + ", or give the renewer a grant that is as wide before this one goes."
+		}
+		return "Leave " + c.Address + " as wide as it was for whoever renews, or give the renewer a grant of its own first."
+	case Gap:
+		return gapRepair(t, f)
+	case Orphaned:
+		if c.Do == Forget {
+			return "Keep the resource in the code, here or where it is imported in the same change:\n\nimport {\n  to = " + c.Address + "\n  id = " + quote(orElse(t.ID, "ID")) + "\n}"
+		}
+		return "Let the plan destroy the old one after the new one works, or import it where it is to be kept."
+	case Blocked:
+		if c.Makes() {
+			return "Do not add " + c.Address + ", or let it spare what renewal writes."
+		}
+		return "Leave " + c.Address + " as it was, or let it spare what renewal writes."
+	case Unknown:
+		switch {
+		case f.taker != nil:
+			return "Name a single member instead of all of them (the provider's _member resource, or an attachment of its own), or add everybody who has it today."
+		case f.was != "":
+			return "Give an inventory (--config or --inventory), which knows what renewal rests on; or look yourself, and answer for it with an override."
+		}
+		return "Apply in two steps, so that the plan knows the value; or write the value down instead of reading it from a data source that waits for other changes."
+	}
+	return ""
+}
+
+func lostRepair(t *Tie, f fate) string {
+	c := t.From.Change
+	switch {
+	case f.drift:
+		return "Put the resource back into the code:\n\nresource " + quote(c.Type) + " " + quote(resourceName(c.Address)) + " {\n  # as it was\n}"
+	case f.taker != nil:
+		return fmt.Sprintf("Add %s to the members of %s, or name a single member there instead of all of them.", orElse(t.Principal, "the renewer"), f.taker.From.Change.Address)
+	case f.twin != nil:
+		return "Take one of the two addresses out of the state without destroying the object:\n\n" + removed(c.Address)
+	case c.Do == Update || c.Do == NoOp:
+		return "Leave " + c.Address + " as it was for whoever renews."
+	case t.Stale != "" && c.Makes():
+		return "Keep " + c.Address + " from being replaced: undo what forces it. If it must be new, change everything that names the old one in the same change, and prove renewal afterwards."
+	case c.Makes():
+		return "Keep what " + c.Address + " stands for now, and give the new one an address of its own."
+	}
+	s := "Keep " + c.Address + " in the code."
+	if i := strings.LastIndex(c.Address, "["); strings.HasSuffix(c.Address, "]") && i > 0 {
+		return fmt.Sprintf("Keep %s in the code: the key %s of its for_each or count.", c.Address, strings.Trim(c.Address[i:], "[]"))
+	}
+	if strings.Contains(c.Address, "[") {
+		return s
+	}
+	return s + " If another state is to look after it, let it live:\n\n" + removed(c.Address)
+}
+
+func gapRepair(t *Tie, f fate) string {
+	c := t.From.Change
+	switch {
+	case f.by != nil && f.by.From.Change != c:
+		return fmt.Sprintf("Apply in two steps: first %s, with %s still in the code; then the deletion.", f.by.From.Change.Address, c.Address)
+	case f.by != nil && azure(c) && t.Kind == KindGrant && t.Same(f.by) && strings.EqualFold(t.Permission, f.by.Permission):
+		return "Undo what forces the replacement: Azure holds only one such assignment, so the new one cannot be made first. If it must be, apply when no renewal is due, and prove renewal afterwards."
+	}
+	return "Let the new one be made first, under a name of its own where the cloud wants one:\n\nlifecycle {\n  create_before_destroy = true\n}"
+}
+
+func collisionRepair(t *Tie, f fate) string {
+	c, d := t.From.Change, f.by.From.Change
+	switch {
+	case c == d:
+		return "Take create_before_destroy away from " + c.Address + ", or undo what forces the replacement."
+	case d.Before != nil:
+		return fmt.Sprintf("The keys have shifted. Give each its own key (for_each instead of count), and say where the ones that stay have gone:\n\nmoved {\n  from = %s\n  to   = %s\n}", c.Was(), keyed(d.Address, t))
+	}
+	return fmt.Sprintf("Say that it has moved, and nothing is destroyed:\n\nmoved {\n  from = %s\n  to   = %s\n}", c.Was(), d.Address)
+}
+
+// keyed is an address whose number is replaced with a key that does not shift.
+func keyed(address string, t *Tie) string {
+	i := strings.LastIndex(address, "[")
+	if i < 0 || !strings.HasSuffix(address, "]") {
+		return address
+	}
+	return address[:i] + "[" + quote(orElse(t.Who, t.Principal)) + "]"
+}
+
+// removed is the block that takes a resource out of the state and lets the object live. It names a whole resource: the
+// language takes no keys there.
+func removed(address string) string {
+	if i := strings.LastIndex(address, "["); i > 0 && strings.HasSuffix(address, "]") {
+		address = address[:i]
+	}
+	return "removed {\n  from = " + address + "\n  lifecycle {\n    destroy = false\n  }\n}"
+}
+
+func incompleteRepair(p *Plan) string {
+	if p.Errored {
+		return "Mend what made planning fail, and judge the plan that comes of it."
+	}
+	return "Make a plan without -target and of everything, and judge that."
+}
+
+func quote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"` }
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// resourceName is the name of a resource, without module and key.
+func resourceName(address string) string {
+	if i := strings.Index(address, "["); i > 0 && strings.HasSuffix(address, "]") && !strings.Contains(address[i:], "].") {
+		address = address[:i]
+	}
+	return address[strings.LastIndex(address, ".")+1:]
+}

@@ -1,0 +1,373 @@
+package iac
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// summary says what becomes of renewal: the consequence first, then the cause, then when it is noticed.
+func (j *judge) summary(t *Tie, f fate, rest []*Certificate) string {
+	var s string
+	switch f.class {
+	case Safe:
+		return j.mended(t, rest)
+	case Lost:
+		s = j.who(rest, "stops renewing", "stop renewing", "Renewal stops") + ": " + lost(t, f) + "."
+	case Narrowed:
+		s = j.who(rest, "may stop renewing", "may stop renewing", "Renewal is cut back") + ": " + narrowed(t, f) + "."
+	case Collision:
+		s = collision(t, f) + " Then " + j.then(rest, "stops renewing", "stop renewing", "renewal stops") + "."
+	case Gap:
+		s = gap(t, f) + ", and if the second step fails it stays gone: then " + j.then(rest, "stops renewing", "stop renewing", "renewal stops") + "."
+	case Orphaned:
+		return capital(thing(t)) + " leaves the state and lives on: " + j.then(rest, "goes on renewing", "go on renewing", "renewal goes on") +
+			", but no plan will show when it is deleted."
+	case Blocked:
+		s = j.who(rest, "stops renewing", "stop renewing", "Renewal is blocked") + ": " + blocked(t) + "."
+	case Unknown:
+		return j.unknown(t, f, rest)
+	}
+	return s + j.when(rest, t)
+}
+
+// who names certificates as the subject of a sentence.
+func (j *judge) who(rest []*Certificate, one, many, none string) string {
+	return capital(j.then(rest, one, many, none))
+}
+
+func (j *judge) then(rest []*Certificate, one, many, none string) string {
+	names := namesOf(rest)
+	switch len(names) {
+	case 0:
+		return none
+	case 1:
+		return names[0] + " " + one
+	case 2, 3:
+		return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " " + many
+	}
+	return fmt.Sprintf("%s and %d more certificates %s", strings.Join(names[:2], ", "), len(names)-2, many)
+}
+
+// when says how long nobody notices.
+func (j *judge) when(rest []*Certificate, t *Tie) string {
+	next, end := first(rest, func(c *Certificate) time.Time { return c.Next }), first(rest, func(c *Certificate) time.Time { return c.NotAfter })
+	only := func(c *Certificate) string {
+		if len(namesOf(rest)) == 1 {
+			return ""
+		}
+		return " (" + c.Name + ")"
+	}
+	switch {
+	case next != nil && end != nil:
+		return fmt.Sprintf(" The first renewal to fail is due on %s%s, and the first certificate ends on %s%s; until then everything looks fine.", j.moment(next.Next), only(next), j.moment(end.NotAfter), only(end))
+	case next != nil:
+		return fmt.Sprintf(" The first renewal to fail is due on %s%s; until then everything looks fine.", j.moment(next.Next), only(next))
+	case end != nil:
+		return fmt.Sprintf(" The first certificate ends on %s%s; until then everything looks fine.", j.moment(end.NotAfter), only(end))
+	case len(rest) == 0 && len(j.inv.Certificates) > 0:
+		return " No certificate of the inventory is known to rest on it."
+	}
+	return " Nothing shows until certificates end."
+}
+
+// moment is a time with how far off it is, if the inventory has a time of its own.
+func (j *judge) moment(at time.Time) string {
+	s := at.UTC().Format("2 Jan 2006 15:04 UTC")
+	if j.inv.At.IsZero() {
+		return s
+	}
+	d := at.Sub(j.inv.At)
+	switch {
+	case d <= 0:
+		return s + ", which has passed"
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%s, in %d days", s, d/(24*time.Hour))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%s, in %d hours", s, d/time.Hour)
+	}
+	return fmt.Sprintf("%s, in %d minutes", s, max(d/time.Minute, 1))
+}
+
+// name is how people know the principal of a tie.
+func name(t *Tie) string {
+	switch {
+	case t.Who != "":
+		return t.Who
+	case t.Principal == "":
+		return "its holder"
+	case bound(t.Kind) || t.Kind == KindIdentity:
+		return "the identity " + t.Principal
+	}
+	return t.Principal
+}
+
+// place is where a tie holds, for a sentence.
+func place(t *Tie) string {
+	switch {
+	case t.Place != "":
+		return t.Place
+	case t.scope() == "":
+		return "everything"
+	}
+	return t.scope()
+}
+
+// right is what a grant allows, in the provider's words if it has some.
+func right(t *Tie) string {
+	if t.Permission != "" {
+		return t.Permission
+	}
+	return "the right to " + t.Rights.String()
+}
+
+// String lists rights as verbs.
+func (r Right) String() string {
+	var out []string
+	for _, x := range []struct {
+		right Right
+		verb  string
+	}{{RightWrite, "write"}, {RightDelete, "withdraw"}, {RightRead, "read"}} {
+		if r&x.right != 0 {
+			out = append(out, x.verb)
+		}
+	}
+	return list(out)
+}
+
+func list(s []string) string {
+	if len(s) < 2 {
+		return strings.Join(s, "")
+	}
+	return strings.Join(s[:len(s)-1], ", ") + " and " + s[len(s)-1]
+}
+
+// thing is a tie as the subject of a sentence.
+func thing(t *Tie) string {
+	switch t.Kind {
+	case KindGrant:
+		return fmt.Sprintf("%s of %s on %s", right(t), name(t), place(t))
+	case KindIdentity:
+		return prefixed("the identity ", name(t))
+	case KindTrust:
+		return "the trust by which a workload acts as " + name(t)
+	case KindCredential:
+		return "the credential of " + name(t)
+	case KindZone:
+		return prefixed("the zone ", name(t))
+	case KindRecord:
+		return prefixed("the record ", name(t))
+	case KindSecret:
+		return prefixed("the secret ", name(t))
+	}
+	return name(t)
+}
+
+func prefixed(article, s string) string {
+	if strings.HasPrefix(s, "the ") || strings.HasPrefix(s, "The ") {
+		return s
+	}
+	return article + s
+}
+
+// lost says what is lost, by what, and what stops with it.
+func lost(t *Tie, f fate) string {
+	var s string
+	c := t.From.Change
+	switch {
+	case f.drift:
+		s = thing(t) + " was deleted outside the code, and this plan does not bring it back"
+	case f.taker == t:
+		s = fmt.Sprintf("%s names everybody who has %s on %s, and does not name whoever renews them", c.Address, right(t), place(t))
+	case f.taker != nil:
+		s = fmt.Sprintf("%s loses %s on %s, because %s names everybody who has it and does not name it", name(t), right(t), place(t), f.taker.From.Change.Address)
+	case f.twin != nil:
+		s = fmt.Sprintf("%s is destroyed at %s; %s is the same object, and goes with it", thing(t), c.Address, f.twin.From.Change.Address)
+	case t.Stale != "" && c.Makes():
+		s = thing(t) + " is made anew, and " + t.Stale
+	case t.Kind == KindGrant:
+		s = fmt.Sprintf("%s loses %s on %s", name(t), right(t), place(t))
+	case c.Destroys():
+		s = thing(t) + " is destroyed"
+	default:
+		s = thing(t) + " is no longer what it was"
+	}
+	if t.Effect != "" {
+		s += ", so " + t.Effect
+	}
+	switch {
+	case f.maybe != nil:
+		s += fmt.Sprintf(". %s may be for the same, which the plan does not know yet, and would then collide with it", f.maybe.From.Change.Address)
+	case f.taker == nil && f.twin == nil && !f.drift && !(t.Stale != "" && c.Makes()) && t.Kind == KindGrant:
+		s += ", and nothing else in this plan allows it"
+	}
+	return s
+}
+
+// narrowed says what is left and what is gone.
+func narrowed(t *Tie, f fate) string {
+	for _, u := range f.left {
+		if u.Rights&t.Rights != t.Rights && u.Scope.Covers(t.Scope) {
+			return fmt.Sprintf("on %s %s may still %s challenge records, and no longer %s them (%s)", place(t), name(t), u.Rights&t.Rights, t.Rights&^u.Rights, was(t, u))
+		}
+	}
+	for _, u := range f.left {
+		if u.Condition != "" && u.Condition != t.Condition && u.Scope.Covers(t.Scope) {
+			kind := "only under a condition"
+			if t.Condition != "" {
+				kind = "under another condition than before"
+			}
+			return fmt.Sprintf("%s keeps %s on %s %s: %s", name(t), right(u), place(t), kind, short(u.Condition, 300))
+		}
+	}
+	var left []string
+	for _, u := range f.left {
+		if s := fmt.Sprintf("%s on %s", right(u), place(u)); len(left) < 3 && !contains(left, s) {
+			left = append(left, s)
+		}
+	}
+	return fmt.Sprintf("%s loses %s on %s and has only %s left", name(t), right(t), place(t), list(left))
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+func was(t, u *Tie) string {
+	if strings.EqualFold(right(t), right(u)) {
+		return right(t) + " changes"
+	}
+	return right(t) + " before, " + right(u) + " after"
+}
+
+// collision says how two equal ones get into each other's way.
+func collision(t *Tie, f fate) string {
+	s := fmt.Sprintf("%s is destroyed at %s and made at %s, in no order.", capital(thing(t)), t.From.Change.Address, f.by.From.Change.Address)
+	if f.by.From.Change == t.From.Change {
+		s = fmt.Sprintf("%s is made a second time and the first is then destroyed: both are one object, which is gone afterwards.", capital(thing(t)))
+		return s
+	}
+	switch {
+	case azure(t.From.Change) && t.Kind == KindGrant:
+		return s + " Azure refuses a second one while the first is there (409 RoleAssignmentExists), the first is destroyed all the same, and none is left."
+	case azure(t.From.Change):
+		return s + " Azure refuses a second one while the first is there, the first is destroyed all the same, and none is left."
+	}
+	return s + " Both are the same to the cloud: if the deletion comes last, it takes away what was just made."
+}
+
+func gap(t *Tie, f fate) string {
+	if f.by != nil && f.by.From.Change != t.From.Change {
+		how := "made"
+		if !f.by.From.Change.Makes() {
+			how = "changed"
+		}
+		return fmt.Sprintf("%s goes, and what replaces it (%s) is %s in no order with that: there may be nothing in between", capital(thing(t)), f.by.From.Change.Address, how)
+	}
+	return capital(thing(t)) + " is destroyed first and made again afterwards: nothing in between"
+}
+
+func blocked(t *Tie) string {
+	s := t.Permission
+	if s == "" {
+		s = name(t)
+	}
+	if p := place(t); p != "everything" && !strings.Contains(s, p) {
+		s += " on " + p
+	}
+	s += " is added"
+	if !t.From.Change.Makes() {
+		s = strings.TrimSuffix(s, " is added") + " forbids more than before"
+	}
+	if t.Effect != "" {
+		s += ", so " + t.Effect
+	}
+	return s
+}
+
+func (j *judge) unknown(t *Tie, f fate, rest []*Certificate) string {
+	on := j.then(rest, "goes on renewing", "go on renewing", "renewal goes on")
+	switch {
+	case f.taker == t:
+		return fmt.Sprintf("%s names everybody who has %s on %s: whoever else has it today loses it, and this plan does not show who that is.", t.From.Change.Address, right(t), place(t))
+	case t.Kind == KindBlock:
+		return fmt.Sprintf("Nobody can tell whether %s: %s, and %s.", on, blocked(t), f.why)
+	case f.was != "":
+		what := lost(&Tie{Kind: t.Kind, Principal: t.Principal, Who: t.Who, Rights: t.Rights, Permission: t.Permission, Scope: t.Scope, At: t.At, Place: t.Place, From: t.From, Stale: t.Stale}, fate{class: f.was, taker: f.taker, twin: f.twin, drift: f.drift})
+		switch f.was {
+		case Narrowed:
+			what = narrowed(t, f)
+		case Gap:
+			what = gap(t, f)
+		case Orphaned:
+			what = thing(t) + " leaves the state and lives on"
+		case Collision:
+			what = strings.TrimSuffix(collision(t, f), ".")
+		}
+		return fmt.Sprintf("%s. Nobody can tell from this plan whether renewal rests on it: %s.", capital(what), f.why)
+	case f.by != nil && f.by.From.Change.Do == DeleteCreate:
+		return fmt.Sprintf("%s is destroyed first and made again, and whether as before nobody can tell: %s.", capital(thing(t)), f.why)
+	}
+	return fmt.Sprintf("%s changes, and nobody can tell whether %s: %s.", capital(thing(t)), on, f.why)
+}
+
+
+// unknownParts says what of a tie is known only after the apply.
+func unknownParts(u *Tie) string {
+	parts := make([]string, 0, len(u.Unknown))
+	for _, p := range u.Unknown {
+		parts = append(parts, string(p))
+	}
+	if len(parts) == 0 {
+		if u.From.Change.Do == UnknownAction {
+			return "this version does not know what the plan does to it"
+		}
+		if u.Doubt != "" {
+			return u.Doubt
+		}
+		return "the plan does not say"
+	}
+	verb := "is"
+	if len(parts) > 1 {
+		verb = "are"
+	}
+	return fmt.Sprintf("its %s %s known only after the apply", list(parts), verb)
+}
+
+// mended is what is said of something that is gone already and that the plan gives back.
+func (j *judge) mended(t *Tie, rest []*Certificate) string {
+	return fmt.Sprintf("%s was deleted outside the code, and until this plan is applied %s. The plan gives it back: apply it, and prove renewal afterwards.",
+		capital(thing(t)), j.then(rest, "cannot renew", "cannot renew", "nothing that rests on it renews"))
+}
+
+func incompleteSummary(p *Plan) string {
+	why := list(p.Incomplete)
+	switch {
+	case p.Errored && why == "":
+		why = "planning ended in an error"
+	case p.Errored:
+		why = "planning ended in an error, and " + why
+	}
+	return "This is not the whole plan: " + why + ". What it does not hold may take renewal away, and nobody can tell."
+}
+
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// short is a text on one line, of at most n letters.
+func short(s string, n int) string {
+	r := []rune(strings.Join(strings.Fields(s), " "))
+	if len(r) > n {
+		return string(r[:n]) + "…"
+	}
+	return string(r)
+}
