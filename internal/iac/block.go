@@ -66,7 +66,9 @@ func (j *judge) authoritative() {
 			continue
 		}
 		said[key] = true
-		if slices.ContainsFunc(j.found, func(f judged) bool { return f.tie != nil && f.Class == Lost && f.tie.Scope.String() == x.Scope.String() }) {
+		if slices.ContainsFunc(j.found, func(f judged) bool {
+			return f.tie != nil && f.Class == Lost && f.tie.Scope.String() == x.Scope.String()
+		}) {
 			continue // who loses it is known, and said
 		}
 		var losers []*Certificate

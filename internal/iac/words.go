@@ -316,7 +316,6 @@ func (j *judge) unknown(t *Tie, f fate, rest []*Certificate) string {
 	return fmt.Sprintf("%s changes, and nobody can tell whether %s: %s.", capital(thing(t)), on, f.why)
 }
 
-
 // unknownParts says what of a tie is known only after the apply.
 func unknownParts(u *Tie) string {
 	parts := make([]string, 0, len(u.Unknown))
