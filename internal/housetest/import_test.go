@@ -93,8 +93,8 @@ var rooms = []room{
 		reason: "a cluster is one more source of declarations and facts",
 	},
 	{
-		path: "internal/iac", imports: []string{"internal/assure", "internal/oncall"}, tests: []string{"internal/lab"}, planned: true,
-		reason: "a plan is turned into predicted facts and judged by the same rules as real ones",
+		path: "internal/iac", imports: []string{"internal/assure"}, tests: []string{"internal/lab"},
+		reason: "a plan is judged offline, from its own bytes and what it is told of the certificates; it can ask nobody and change nothing",
 	},
 	{
 		path: "internal/lab", imports: []string{"internal/assure"},
@@ -120,7 +120,7 @@ var rooms = []room{
 		path: "internal/app",
 		imports: []string{
 			"internal/assure", "internal/config", "internal/patrol", "internal/probe", "internal/notify", "internal/store", "internal/web", "internal/permit",
-			"internal/renew", "internal/renew/dnscheck", "internal/renew/dnswriter", "internal/renew/install",
+			"internal/renew", "internal/renew/dnscheck", "internal/renew/dnswriter", "internal/renew/install", "internal/iac",
 		},
 		tests:  append([]string{"internal/lab/estate", "internal/renew/dnswriter/legochild"}, renewalLab...),
 		reason: "wiring is done in one place, the only one that knows all rooms",
@@ -131,9 +131,9 @@ var rooms = []room{
 	},
 	{
 		path:    "cmd/notafter",
-		imports: []string{"internal/assure", "internal/app", "internal/config", "internal/probe", "internal/web", "internal/renew/dnswriter/legochild"},
+		imports: []string{"internal/assure", "internal/app", "internal/config", "internal/iac", "internal/probe", "internal/web", "internal/renew/dnswriter/legochild"},
 		tests:   append([]string{"internal/lab/estate"}, renewalLab...),
-		reason:  "main holds flags, signals and exit statuses; subcommands use the one room they need (check looks with probe, config check reads with config, hash-password hashes with web, dns-writer is the child process of legochild)",
+		reason:  "main holds flags, signals and exit statuses; subcommands use the one room they need (check looks with probe, config check reads with config, guard judges plans with iac, hash-password hashes with web, dns-writer is the child process of legochild)",
 	},
 	{
 		path: "cmd/notafter-lab", imports: append([]string{"internal/assure", "internal/app", "internal/config", "internal/lab/estate", "internal/renew/dnswriter/legochild"}, renewalLab...),
