@@ -85,6 +85,9 @@ func (v *validator) destinations(key string, cert *Certificate, list []Install) 
 			v.oneOnly(at+".files."+what, expand(in.Files[what].Path), cert.Name)
 			keyed = keyed || what == "key" || what == "combined" || what == "pkcs12"
 		}
+		if k := in.Kubernetes; k != nil {
+			v.oneOnly(at+".kubernetes.name", spots("", []Install{in}, cert.Name)[0].place, cert.Name)
+		}
 		keyed = keyed || in.Kubernetes != nil || in.Webhook != nil
 	}
 	if !keyed {
@@ -93,7 +96,11 @@ func (v *validator) destinations(key string, cert *Certificate, list []Install) 
 }
 
 func (v *validator) oneOnly(key, place, certificate string) {
-	if other := v.installed[place]; other != "" && other != certificate {
+	switch other := v.installed[place]; other {
+	case "":
+	case certificate:
+		v.bad(key, "two things would be written to %s", quote(place))
+	default:
 		v.bad(key, "the certificates %s and %s would be written to the same place; write {certificate} somewhere in its path", quote(other), quote(certificate))
 	}
 	v.installed[place] = certificate
@@ -121,15 +128,15 @@ func (v *validator) renewers() {
 			}
 			v.note(key, "the renewer is declared, but a cert-manager cannot be watched yet")
 		default:
-			v.acme(key, r)
+			v.acme(name, r)
 		}
 	}
 }
 
 var emailShape = regexp.MustCompile(`^[^@\s]+@[^@\s]+\.[^@\s]+$`)
 
-func (v *validator) acme(key string, r Renewer) {
-	a := r.ACME
+func (v *validator) acme(name string, r Renewer) {
+	key, a := join("renewers", name), r.ACME
 	if a.Email != "" && !emailShape.MatchString(a.Email) {
 		v.bad(key+".acme.email", "%s is not a mail address", quote(a.Email))
 	}
@@ -171,17 +178,7 @@ func (v *validator) acme(key string, r Renewer) {
 	if r.Rehearse.Full != nil && r.Rehearse.Full.Std() > 0 && len(r.Rehearse.Shadow) == 0 {
 		v.bad(key+".rehearse.full", "shadow is needed: the rung full installs a staging certificate somewhere, and never where the real one is")
 	}
-	for i, s := range r.Rehearse.Shadow {
-		for what, f := range s.Files {
-			for _, in := range r.Install {
-				for _, real := range in.Files {
-					if real.Path == f.Path {
-						v.bad(fmt.Sprintf("%s.rehearse.shadow[%d].files.%s", key, i, what), "is where the certificate in service goes; a rehearsal must not touch that")
-					}
-				}
-			}
-		}
-	}
+	v.shadows(key+".rehearse.shadow", name, r.Rehearse.Shadow)
 	if a.Staging.IsZero() {
 		for k, d := range map[string]*Duration{"authorization": r.Rehearse.Authorization, "full": r.Rehearse.Full} {
 			if d != nil && d.Std() > 0 {
