@@ -37,7 +37,7 @@ certificates:
 renewers:
   letsencrypt:
     acme: {directory: "https://acme.example.com/dir", staging: "https://staging.example.com/dir", email: a@example.com, profile: shortlived}
-    dns: {azure: {subscription: s, resource_group: g, zone: example.com}}
+    dns: {azure: {subscription: 5b000000-0000-4000-8000-000000000001, resource_group: g, zone: example.com}}
     install: [{files: {fullchain: /etc/tls/c.pem, key: /etc/tls/k.pem}, reload: [systemctl, reload, nginx]}]
   cluster: {cert_manager: {kubeconfig: kube.yaml}}
 channels:
@@ -214,6 +214,7 @@ func TestProblemsNamePlaceAndRemedy(t *testing.T) {
 		"a shadow by the webhook in service":             {renewed("a.example", "acme: {directory: 'https://a.example', staging: 'https://b.example'}, dns: {lego: {provider: ovh}}, install: [{webhook: {url: 'env:U', secret: 'env:S'}}], rehearse: {shadow: [{webhook: {url: 'env:U', secret: 'env:S'}}]}"), []string{`renewers.r.rehearse.shadow[0].webhook: is where the certificate in service goes`}},
 		"two certificates in one secret":                 {strings.Replace(renewed("a.example", "acme: {directory: 'https://a.example'}, dns: {lego: {provider: ovh}}, install: [{kubernetes: {namespace: n, name: s}}]"), "certificates:\n", "certificates:\n  - {name: other, names: [b.example], renewer: r, endpoints: [b.example]}\n", 1), []string{`renewers.r.install[0].kubernetes.name: the certificates "other" and "web" would be written to the same place`}},
 		"two things in one file":                         {renewed("a.example", "acme: {directory: 'https://a.example'}, dns: {lego: {provider: ovh}}, install: [{files: {key: /k}}, {files: {fullchain: /k}}]"), []string{`renewers.r.install[1].files.fullchain: two things would be written to "/k"`}},
+		"a subscription by its name":                     {renewed("a.example", "acme: {directory: 'https://a.example'}, dns: {azure: {subscription: Production, resource_group: g, zone: a.example}}"), []string{`renewers.r.dns.azure.subscription: "Production" is not the id of a subscription: want a GUID`}},
 		"a rung without what it needs":                   {renewed("a.example", "acme: {directory: 'https://a.example'}, dns: {lego: {provider: ovh}}, rehearse: {authorization: 1h, full: 1h}"), []string{`renewers.r.rehearse.authorization: acme.staging is needed`, `renewers.r.rehearse.full: `, `renewers.r.rehearse.full: `}},
 		"a key that everybody may read":                  {renewed("a.example", "acme: {directory: 'https://a.example'}, dns: {lego: {provider: ovh}}, install: [{files: {key: {path: /k, mode: '0644'}}}]"), []string{`renewers.r.install[0].files.key.mode: lets everybody on the machine at the private key`}},
 		"an unknown kind of file":                        {renewed("a.example", "acme: {directory: 'https://a.example'}, dns: {lego: {provider: ovh}}, install: [{files: {fulchain: /k}}]"), []string{`renewers.r.install[0].files.fulchain: unknown kind of file "fulchain" (did you mean "fullchain"?)`}},

@@ -113,7 +113,7 @@ type RenewerDNS struct {
 
 // AzureDNS is a zone in Azure DNS, and who writes there.
 type AzureDNS struct {
-	// Subscription is the id of the subscription that holds the zone.
+	// Subscription is the id (a GUID) of the subscription that holds the zone.
 	Subscription string `yaml:"subscription,required"`
 	// ResourceGroup is the resource group of the zone.
 	ResourceGroup string `yaml:"resource_group,required"`

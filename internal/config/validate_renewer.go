@@ -228,6 +228,9 @@ func (v *validator) writer(key string, d *RenewerDNS, challenge Challenge) {
 	}
 	if a := d.Azure; a != nil {
 		v.zone(key+".azure.zone", a.Zone)
+		if a.Subscription != "" && !guid.MatchString(a.Subscription) {
+			v.bad(key+".azure.subscription", "%s is not the id of a subscription: want a GUID, as az account show --query id prints it; its name is not enough", quote(a.Subscription))
+		}
 		if !a.ClientSecret.IsZero() && (a.ClientID == "" || a.Tenant == "") {
 			v.bad(key+".azure.client_secret", "client_id and tenant are needed with it")
 		}
@@ -239,6 +242,9 @@ func (v *validator) writer(key string, d *RenewerDNS, challenge Challenge) {
 		}
 	}
 }
+
+// guid is the form of the ids of Azure's subscriptions.
+var guid = regexp.MustCompile(`^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 
 func isResolver(s string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
