@@ -217,7 +217,7 @@ func narrowed(t *Tie, f fate) string {
 			if t.Condition != "" {
 				kind = "under another condition than before"
 			}
-			return fmt.Sprintf("%s keeps %s on %s %s: %s", name(t), right(u), place(t), kind, short(u.Condition, 300))
+			return fmt.Sprintf("%s keeps %s on %s %s: %s", name(t), right(u), place(t), kind, shortened(u.Condition, 300))
 		}
 	}
 	var left []string
@@ -362,8 +362,8 @@ func capital(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// short is a text on one line, of at most n letters.
-func short(s string, n int) string {
+// shortened is a text on one line, of at most n letters.
+func shortened(s string, n int) string {
 	r := []rune(strings.Join(strings.Fields(s), " "))
 	if len(r) > n {
 		return string(r[:n]) + "…"
