@@ -97,11 +97,12 @@ func (s *Server) change(f func(*policy)) {
 	f(&p)
 	p.version++
 	p.at = s.opts.Now()
-	if s.stale <= 0 {
+	caches := max(s.stale, s.lag)
+	if caches <= 0 {
 		s.policies = s.policies[:0]
 	}
-	// What every token has outgrown is forgotten: all before the newest that is older than the caches.
-	for len(s.policies) > 1 && !s.policies[1].at.After(p.at.Add(-s.stale)) {
+	// What everybody has outgrown is forgotten: all before the newest that is older than the caches.
+	for len(s.policies) > 1 && !s.policies[1].at.After(p.at.Add(-caches)) {
 		s.policies = s.policies[1:]
 	}
 	s.policies = append(s.policies, p)
@@ -110,8 +111,8 @@ func (s *Server) change(f func(*policy)) {
 // seenBy is the policy that counts for a token that was issued when the given version was the newest: that one, until
 // the caches that hold it are old enough. The caller holds mu.
 func (s *Server) seenBy(version int) policy {
-	if s.stale <= 0 {
-		return s.now()
+	if s.stale <= s.lag {
+		return s.effective()
 	}
 	settled := s.opts.Now().Add(-s.stale)
 	seen := s.policies[0]
@@ -121,6 +122,31 @@ func (s *Server) seenBy(version int) policy {
 		}
 	}
 	return seen
+}
+
+// effective is the policy by which anybody is answered: the newest, or with a lag the newest that is old enough. The caller
+// holds mu.
+func (s *Server) effective() policy {
+	if s.lag <= 0 {
+		return s.now()
+	}
+	settled := s.opts.Now().Add(-s.lag)
+	seen := s.policies[0]
+	for _, p := range s.policies {
+		if !p.at.After(settled) {
+			seen = p
+		}
+	}
+	return seen
+}
+
+// SetLag makes changes of grants show only after a time, in what requests may do, in checkAccess and in lists of role
+// assignments, with fresh tokens as well, as Azure says that they may ("up to 10 minutes"). Who asks for one by its id is
+// told the truth. Zero, as at the start: at once. What was changed before counts.
+func (s *Server) SetLag(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lag, s.policies = d, s.policies[len(s.policies)-1:]
 }
 
 // members are the object ids that a principal counts as: itself and every group that holds it, directly or through

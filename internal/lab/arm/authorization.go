@@ -193,7 +193,7 @@ func (s *Server) listAssignments(w http.ResponseWriter, r *http.Request, scope s
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.now()
+	p := s.effective()
 	list := []any{}
 	var ids []string
 	if f.assignedTo != "" {

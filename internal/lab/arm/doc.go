@@ -19,7 +19,7 @@
 //
 // What it does not do: conditions on role assignments are kept and shown, and otherwise treated as never met; management
 // groups have no tree of their own, each is above every subscription; nothing is replicated, so changes of grants are
-// seen at once unless [Options.Stale] says otherwise; lists have one page.
+// seen at once unless [Options.Stale] or [Server.SetLag] say otherwise; lists have one page.
 //
 // Sources: the REST reference of Azure DNS (api-version 2018-05-01), Microsoft.Authorization (2022-04-01, locks
 // 2016-09-01), Microsoft.ManagedIdentity (2023-01-31) and the request that kubeguard/guard sends for checkAccess (2018-09-01-preview, a preview without a public
