@@ -23,7 +23,7 @@ const challengeLabel = "_acme-challenge"
 // challenge; a CAA record, which forbids whom it does not name; a static record in the place of the challenge. all lists
 // the provider's records on a side of the plan.
 func recordTies(s *State, r dnsRecord, all func(*State) []dnsRecord) []Tie {
-	r.name = bare(r.name)
+	r.name = fqdn(r.name)
 	if r.name == "" {
 		return nil
 	}
@@ -51,7 +51,7 @@ func recordTies(s *State, r dnsRecord, all func(*State) []dnsRecord) []Tie {
 			t := r.tie(s, all)
 			t.Effect = "the authority no longer finds the challenges of " + strings.TrimPrefix(r.name, challengeLabel+".") + ", which are answered in the zone that this delegates to"
 			return []Tie{t}
-		case r.name != bare(r.zone):
+		case r.name != fqdn(r.zone):
 			t := r.tie(s, all)
 			t.Effect = "the authority no longer finds the challenges of names in " + r.name
 			t.Doubt = "the plan does not tell whether names in " + r.name + " have certificates"
@@ -84,11 +84,11 @@ func (r dnsRecord) tie(s *State, all func(*State) []dnsRecord) Tie {
 // targets are the values of all records of the same name and type, in a normal form.
 func (r dnsRecord) targets(all []dnsRecord) (out []string) {
 	for _, o := range all {
-		if bare(o.name) != r.name || !strings.EqualFold(o.kind, r.kind) {
+		if fqdn(o.name) != r.name || !strings.EqualFold(o.kind, r.kind) {
 			continue
 		}
 		for _, v := range o.values {
-			out = append(out, bare(strings.TrimSpace(v)))
+			out = append(out, fqdn(strings.TrimSpace(v)))
 		}
 	}
 	slices.Sort(out)
@@ -101,7 +101,7 @@ func caaTies(s *State, r dnsRecord, all func(*State) []dnsRecord) (out []Tie) {
 	var issue, wild []string
 	hasIssue, hasWild := false, false
 	for _, o := range all(s) {
-		if bare(o.name) != r.name || !strings.EqualFold(o.kind, "CAA") {
+		if fqdn(o.name) != r.name || !strings.EqualFold(o.kind, "CAA") {
 			continue
 		}
 		for _, v := range o.values {
