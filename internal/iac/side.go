@@ -15,6 +15,9 @@ type State struct {
 	other *State
 	// memo keeps what a reader found out about this side as a whole, by the reader's own key.
 	memo map[string]any
+	// readers are all there are, for readers that ask what others make of a side. They cannot name the list themselves,
+	// which names them.
+	readers map[string]reader
 }
 
 // Side is one resource on one side of a plan. Its methods never panic, whatever shape the values have.
@@ -30,6 +33,7 @@ type Side struct {
 func States(p *Plan) (before, after *State) {
 	before, after = &State{byType: map[string][]*Side{}}, &State{After: true, byType: map[string][]*Side{}}
 	before.other, after.other = after, before
+	before.readers, after.readers = readers, readers
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		if c.Before != nil {
