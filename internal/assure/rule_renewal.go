@@ -136,7 +136,7 @@ func rehearsalRule(b *bench, fact Fact) bool {
 				t.Reason = RehearsalInconclusive
 			}
 		}
-		p.step(s, t)
+		p.step(s, withAll(t, r.Steps))
 	}
 	for _, a := range r.Access {
 		if !a.Expires.IsZero() {
@@ -145,6 +145,23 @@ func rehearsalRule(b *bench, fact Fact) bool {
 	}
 	b.j.Sure = b.j.Complete
 	return true
+}
+
+// withAll is a denial with every action that the same identity is denied: they are one finding, and who grants only the
+// first would be told of the next one after that.
+func withAll(t *Trouble, steps []Step) *Trouble {
+	if t.Reason != DNSWriteDenied || t.Action == "" {
+		return t
+	}
+	var actions []string
+	for _, s := range steps {
+		if o := s.Trouble; s.Outcome == Failed && o != nil && o.Reason == t.Reason && o.Identity == t.Identity && o.Action != "" && !slices.Contains(actions, o.Action) {
+			actions = append(actions, o.Action)
+		}
+	}
+	all := *t
+	all.Action = strings.Join(firstN(actions, 5), ", ")
+	return &all
 }
 
 // promise is the next renewal of one certificate under judgement.
@@ -312,7 +329,7 @@ func (p *promise) summary(t *Trouble, target string) string {
 	switch t.Reason {
 	case DNSWriteDenied:
 		if t.Action != "" {
-			return fmt.Sprintf("%s may not %s at %s: %s.", who, clip(t.Action, 100), at, what)
+			return fmt.Sprintf("%s may not %s at %s: %s.", who, clip(t.Action, 240), at, what)
 		}
 		return fmt.Sprintf("%s may not write the challenge record at %s: %s.", who, at, what)
 	case CredentialExpiring:

@@ -233,3 +233,24 @@ func TestAnAuthorityThatFailsIsOneCause(t *testing.T) {
 		t.Errorf("causes: %v, want one", causes)
 	}
 }
+
+// What an identity may not do is told whole: who grants the first thing only would be woken for the next.
+func TestADenialNamesAllThatIsDenied(t *testing.T) {
+	var steps []Step
+	for _, action := range []string{"read", "write", "delete"} {
+		d := lostGrant()
+		d.Action = "Microsoft.Network/dnsZones/TXT/" + action
+		steps = append(steps, step(StepAsk, Failed, d))
+	}
+	ev := seen(rung(RehearsePermission, steps...))
+	issued := leafCert("young", -10*day, 80*day)
+	j := Judge(Case{Claim: renewalClaim(Permission, string(RehearsePermission)), Evidence: ev, Issued: &issued}, Setting{Now: now})
+	if len(j.Findings) != 1 {
+		t.Fatalf("%d findings", len(j.Findings))
+	}
+	for _, action := range []string{"TXT/read", "TXT/write", "TXT/delete"} {
+		if !strings.Contains(j.Findings[0].Summary, action) {
+			t.Errorf("%s is not named: %s", action, j.Findings[0].Summary)
+		}
+	}
+}

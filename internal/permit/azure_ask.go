@@ -142,7 +142,7 @@ func (s *azureSession) access(action, scope string, v AzureVerdict, t *assure.Tr
 	case len(a.Blockers) > 0:
 		a.Trouble = &assure.Trouble{Reason: assure.DNSWriteDenied, Class: assure.TroubleForbidden, Remedy: "Exclude the identity from the deny assignment " + strings.Join(a.Blockers, ", ")}
 	default:
-		a.Trouble = &assure.Trouble{Reason: assure.DNSWriteDenied, Class: assure.TroubleDenied, Remedy: "Assign the role DNS Zone Contributor, or one with " + action + ", to " + s.object + " at the zone"}
+		a.Trouble = &assure.Trouble{Reason: assure.DNSWriteDenied, Class: assure.TroubleDenied, Remedy: "Assign the role DNS Zone Contributor, or one with Microsoft.Network/dnsZones/TXT/read, /write and /delete, to " + s.object + " at the zone"}
 	}
 	a.Trouble.Identity, a.Trouble.Action, a.Trouble.Scope, a.Trouble.Detail = s.object, action, scope, a.Detail
 	return a

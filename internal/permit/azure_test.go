@@ -90,6 +90,9 @@ func (a *azure) ask(t *testing.T) []assure.Access {
 		if x.Answer == assure.Allowed && x.Trouble != nil || x.Answer != assure.Allowed && x.Trouble == nil || x.Detail == "" {
 			t.Errorf("half an answer: %+v", x)
 		}
+		if x.Trouble != nil && x.Trouble.Class == assure.TroubleDenied && x.Trouble.Reason == assure.DNSWriteDenied && !strings.Contains(x.Trouble.Remedy, "TXT/read, /write and /delete") {
+			t.Errorf("what to grant is not told whole: %s", x.Trouble.Remedy)
+		}
 		if text := fmt.Sprintf("%+v %+v", x, x.Trouble); strings.Contains(text, azSecret) {
 			t.Errorf("the secret is told: %s", text)
 		}

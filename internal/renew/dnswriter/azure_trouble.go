@@ -169,7 +169,7 @@ func answerTrouble(t *assure.Trouble, r *azcore.ResponseError) {
 	case s == http.StatusForbidden:
 		t.Reason, t.Class = assure.DNSWriteDenied, assure.TroubleDenied
 		azureRefusal(said.message).fill(t)
-		t.Remedy = "Assign the role DNS Zone Contributor, or one with " + t.Action + ", to " + t.Identity + " at the zone"
+		t.Remedy = "Assign the role DNS Zone Contributor, or one with Microsoft.Network/dnsZones/TXT/read, /write and /delete, to " + t.Identity + " at the zone"
 	case s == http.StatusNotFound && r.ErrorCode == "":
 		t.Class = assure.TroubleBroken
 		t.Remedy = "Look for a proxy between here and Azure that answers in its place, and check the endpoint"
