@@ -152,8 +152,8 @@ type Access struct {
 	// Expires is when the credential itself ends; zero when it does not or that is not told.
 	Expires time.Time `json:"expires,omitzero"`
 	Detail  string    `json:"detail,omitempty"` // what was asked and answered, one sentence
-	// Trouble is set when the answer is not Allowed, with the reason [DNSWriteDenied], [CredentialExpiring] or
-	// [PermissionUnclear].
+	// Trouble is set when the answer is not Allowed, with the reason [DNSWriteDenied], [DNSWriteFailed] (no grant is
+	// missing, and yet nothing would be taken), [CredentialExpiring] or [PermissionUnclear].
 	Trouble *Trouble `json:"trouble,omitempty"`
 }
 

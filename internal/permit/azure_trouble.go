@@ -57,7 +57,7 @@ func azureTrouble(err error, scope string) *assure.Trouble {
 		default:
 			t.Reason, t.Class = assure.CredentialExpiring, assure.TroubleExpired
 			t.Detail = "the credential was refused: " + said
-			t.Remedy = "Give the identity that renews a credential that Azure accepts"
+			t.Remedy = loginRemedy(said)
 		}
 		return t
 	}
@@ -96,6 +96,24 @@ func azureTrouble(err error, scope string) *assure.Trouble {
 		t.Class = assure.TroubleInvalid
 	}
 	return t
+}
+
+// loginRemedy is what to do about a refused credential, by the code in what was said (learn.microsoft.com, "Microsoft
+// Entra authentication and authorization error codes"). The DNS writer says the same.
+func loginRemedy(said string) string {
+	switch {
+	case strings.Contains(said, "AADSTS7000222"):
+		return "The client secret has expired: make a new one for the application and put it into the writer's settings"
+	case strings.Contains(said, "AADSTS7000215"):
+		return "The client secret is wrong: put its value, not its id, into the writer's settings"
+	case strings.Contains(said, "AADSTS70021"): // 700213 too
+		return "Make the federated credential's issuer, subject and audience those of the service account's token"
+	case strings.Contains(said, "AADSTS700016"):
+		return "The application is not in this tenant: check the client id and the tenant"
+	case strings.Contains(said, "AADSTS90002"):
+		return "There is no such tenant: set tenant to the id of the directory that knows the application"
+	}
+	return "Give the identity that renews a credential that Azure accepts"
 }
 
 // azureSaid is the message in an error's body, without a final dot.

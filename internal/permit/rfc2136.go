@@ -17,7 +17,7 @@ import (
 )
 
 // rfc2136Action is what is asked about, as the DNS writer names it too.
-const rfc2136Action = "TXT update"
+const rfc2136Action = "update TXT"
 
 // RFC2136Options is a primary name server and the TSIG key that the renewer signs updates with.
 type RFC2136Options struct {
@@ -138,7 +138,7 @@ func (r *RFC2136) Ask(ctx context.Context, record string) []assure.Access {
 	}
 	a.Scope = r.scope(zone, r.o.Servers[0])
 	if !dns.IsSubDomain(zone, name) {
-		return unclear(assure.TroubleInvalid, fmt.Sprintf("%s is not in the zone %s", strings.TrimSuffix(name, "."), strings.TrimSuffix(zone, ".")), "Name the zone that holds the record, after aliases, in the DNS writer's settings.")
+		return unclear(assure.TroubleInvalid, fmt.Sprintf("%s is not in the zone %s", strings.TrimSuffix(name, "."), strings.TrimSuffix(zone, ".")), "Set dns.rfc2136.zone of the renewer to the zone that holds the record, after aliases, or leave it out: then it is found by asking.")
 	}
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -170,7 +170,8 @@ func (r *RFC2136) Ask(ctx context.Context, record string) []assure.Access {
 		case dns.RcodeBadSig:
 			return denied(assure.TroubleExpired, "the server knows the TSIG key with another secret (BADSIG)", "Give us the secret that the server has for the key.")
 		case dns.RcodeBadTime:
-			return denied(assure.TroubleExpired, "the server's clock differs too much from ours (BADTIME), so that it takes nothing that we sign", "Set the clock that is wrong; both machines should follow a time server.")
+			// No grant was lost: the writer says the same.
+			return not(assure.Forbidden, assure.DNSWriteFailed, assure.TroubleExpired, "the server's clock differs too much from ours (BADTIME), so that it takes nothing that we sign", "Set the clock that is wrong; both machines should follow a time server.")
 		}
 	}
 	switch m.Rcode {
@@ -185,7 +186,7 @@ func (r *RFC2136) Ask(ctx context.Context, record string) []assure.Access {
 		if r.key.name == "" {
 			return denied(assure.TroubleDenied, fmt.Sprintf("the server takes no unsigned updates, or is not the primary of %s (%s)", strings.TrimSuffix(zone, "."), dns.RcodeToString[m.Rcode]), "")
 		}
-		return unclear(assure.TroubleMissing, fmt.Sprintf("the server is not the primary of %s (%s)", strings.TrimSuffix(zone, "."), dns.RcodeToString[m.Rcode]), "Name the zone's primary in the DNS writer's settings.")
+		return unclear(assure.TroubleMissing, fmt.Sprintf("the server is not the primary of %s (%s)", strings.TrimSuffix(zone, "."), dns.RcodeToString[m.Rcode]), "Set dns.rfc2136.server of the renewer to the zone's primary, or dns.rfc2136.zone to the zone that it has.")
 	case dns.RcodeServerFailure:
 		return unclear(assure.TroubleTransient, "the server failed (SERVFAIL)", "")
 	}

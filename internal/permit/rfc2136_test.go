@@ -56,7 +56,7 @@ func TestRFC2136AsksByAnUpdateThatChangesNothing(t *testing.T) {
 			t.Fatalf("got %v", got)
 		}
 		a := got[0]
-		if a.Answer != answer || !strings.Contains(a.Detail, words) || a.Action != "TXT update" || a.Identity == "" || a.Scope == "" {
+		if a.Answer != answer || !strings.Contains(a.Detail, words) || a.Action != "update TXT" || a.Identity == "" || a.Scope == "" {
 			t.Errorf("got %+v, want %s: %s", a, answer, words)
 		}
 		if strings.Contains(fmt.Sprintf("%+v %+v", a, a.Trouble), rfcSecret) {
@@ -66,6 +66,10 @@ func TestRFC2136AsksByAnUpdateThatChangesNothing(t *testing.T) {
 		case answer == assure.Allowed:
 			if a.Trouble != nil {
 				t.Errorf("allowed with trouble %v", a.Trouble)
+			}
+		case words == "BADTIME": // as the writer says
+			if a.Trouble == nil || a.Trouble.Class != class || a.Trouble.Reason != assure.DNSWriteFailed {
+				t.Errorf("got trouble %+v", a.Trouble)
 			}
 		case a.Trouble == nil || a.Trouble.Class != class || a.Trouble.Reason != map[assure.Answer]assure.Reason{assure.Forbidden: assure.DNSWriteDenied, assure.Untold: assure.PermissionUnclear}[answer]:
 			t.Errorf("got trouble %+v, want class %s", a.Trouble, class)

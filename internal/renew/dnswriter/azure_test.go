@@ -404,6 +404,9 @@ func TestAzureFaults(t *testing.T) {
 			}
 			if c.class != "" {
 				tr := troubled(t, err, c.class, assure.DNSWriteFailed)
+				if c.after > 0 && !strings.Contains(tr.Detail, "left alone for "+assure.Ago(c.after)) {
+					t.Errorf("the pause is not told: %s", tr.Detail)
+				}
 				if tr.RetryAfter != c.after || tr.Happened != c.happened {
 					t.Errorf("trouble %+v", tr)
 				}

@@ -96,6 +96,9 @@ func (a *Azure) trouble(err error, action, rel string) *assure.Trouble {
 	default:
 		t.Detail = "no answer from Azure: " + azureText(err.Error())
 	}
+	if t.RetryAfter > 0 {
+		t.Detail = "Azure wants to be left alone for " + assure.Ago(t.RetryAfter) + ": " + t.Detail
+	}
 	if s := a.opts.Credential.Secret; s != "" {
 		t.Detail = strings.ReplaceAll(t.Detail, s, "[secret]")
 	}
@@ -142,6 +145,8 @@ func (a *Azure) loginTrouble(t *assure.Trouble, e *azidentity.AuthenticationFail
 		t.Remedy = "Make the federated credential's issuer, subject and audience those of the service account's token"
 	case strings.Contains(said.message, "AADSTS700016"):
 		t.Remedy = "The application is not in this tenant: check the client id and the tenant"
+	case strings.Contains(said.message, "AADSTS90002"):
+		t.Remedy = "There is no such tenant: set tenant to the id of the directory that knows the application"
 	}
 }
 

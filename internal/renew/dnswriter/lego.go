@@ -113,6 +113,9 @@ func (l *Lego) told(name string, t *assure.Trouble) error {
 		Detail: l.line(t.Detail, 700), Remedy: l.line(t.Remedy, 500), Happened: t.Happened,
 		RetryAfter: min(max(0, t.RetryAfter), 24*time.Hour),
 	}
+	if out.RetryAfter > 0 {
+		out.Detail = "the provider wants to be left alone for " + assure.Ago(out.RetryAfter) + ": " + out.Detail
+	}
 	switch t.Class {
 	case assure.TroubleDenied, assure.TroubleExpired, assure.TroubleMissing, assure.TroubleForbidden, assure.TroubleConflict,
 		assure.TroubleThrottled, assure.TroubleLagging, assure.TroubleInvalid, assure.TroubleBroken, assure.TroubleTransient:

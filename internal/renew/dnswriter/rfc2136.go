@@ -15,7 +15,7 @@ import (
 )
 
 // rfc2136Action is what the servers are asked for, as troubles and accesses name it.
-const rfc2136Action = "TXT update"
+const rfc2136Action = "update TXT"
 
 // RFC2136Options is one primary name server that takes dynamic updates (RFC 2136), and the TSIG key (RFC 8945) that signs
 // them.
@@ -158,7 +158,7 @@ func (w *RFC2136) zoneOf(ctx context.Context, name string) (string, *assure.Trou
 	if w.o.Zone != "" {
 		if !dns.IsSubDomain(w.o.Zone, name) {
 			return "", w.trouble(assure.DNSWriteFailed, assure.TroubleMissing, w.scope(w.o.Zone, w.o.Servers[0]),
-				fmt.Sprintf("the name %s is not in the zone %s", tsigBare(name), tsigBare(w.o.Zone)), "")
+				fmt.Sprintf("the name %s is not in the zone %s", tsigBare(name), tsigBare(w.o.Zone)), "Set dns.rfc2136.zone of the renewer to the zone that holds the record, after aliases, or leave it out: then it is found by asking.")
 		}
 		return w.o.Zone, nil
 	}

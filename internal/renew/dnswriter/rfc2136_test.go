@@ -75,7 +75,7 @@ func rfcWant(t testing.TB, err error, reason assure.Reason, class assure.Trouble
 	if got.Reason != reason || got.Class != class || got.Happened != happened || !strings.Contains(got.Error(), words) {
 		t.Errorf("got %s (%s, happened %v): %v, want %s (%s, %v): %s", got.Reason, got.Class, got.Happened, got, reason, class, happened, words)
 	}
-	if got.Identity == "" || got.Action != "TXT update" || strings.Contains(fmt.Sprintf("%+v", *got), rfcSecret) {
+	if got.Identity == "" || got.Action != "update TXT" || strings.Contains(fmt.Sprintf("%+v", *got), rfcSecret) {
 		t.Errorf("got %+v", *got)
 	}
 }
@@ -154,7 +154,7 @@ func TestRFC2136TellsRefusalsApart(t *testing.T) {
 
 	rfcMust(t, w.Present(ctx, rfcName, "before"))
 	rfcMust(t, l.Allow("notafter-key")) // at run time, with a value in the zone
-	rfcWant(t, w.Present(ctx, rfcName, "v"), assure.DNSWriteDenied, assure.TroubleDenied, false, "REFUSED) (notafter-key, TXT update at "+at)
+	rfcWant(t, w.Present(ctx, rfcName, "v"), assure.DNSWriteDenied, assure.TroubleDenied, false, "REFUSED) (notafter-key, update TXT at "+at)
 	rfcWant(t, w.Withdraw(ctx, rfcName, "before"), assure.DNSWriteDenied, assure.TroubleDenied, false, "REFUSED")
 	rfcMust(t, l.Allow("notafter-key", "other.example.test"))
 	rfcWant(t, w.Present(ctx, rfcName, "v"), assure.DNSWriteDenied, assure.TroubleDenied, false, "REFUSED")
@@ -179,7 +179,7 @@ func TestRFC2136TellsRefusalsApart(t *testing.T) {
 	rfcMust(t, other.Withdraw(ctx, rfcName, "sha512"))
 	rfcMust(t, l.SetKey("notafter-key", "hmac-sha256", rfcSecret))
 	keyless := rfcWriter(t, l, func(o *RFC2136Options) { o.KeyName, o.Algorithm, o.Secret = "", "", "" })
-	rfcWant(t, keyless.Present(ctx, rfcName, "v"), assure.DNSWriteDenied, assure.TroubleDenied, false, "(no key, TXT update")
+	rfcWant(t, keyless.Present(ctx, rfcName, "v"), assure.DNSWriteDenied, assure.TroubleDenied, false, "(no key, update TXT")
 
 	secondary := rfcWriter(t, l, func(o *RFC2136Options) { o.Servers = l.Addresses("ns2.example.test") })
 	rfcWant(t, secondary.Present(ctx, rfcName, "v"), assure.DNSWriteFailed, assure.TroubleMissing, false, "NOTAUTH")
@@ -188,7 +188,10 @@ func TestRFC2136TellsRefusalsApart(t *testing.T) {
 		rfcWant(t, gone.Present(ctx, "_acme-challenge.gone.test", "v"), assure.DNSWriteFailed, assure.TroubleMissing, false, "gone.test")
 		rfcMust(t, gone.Withdraw(ctx, "_acme-challenge.gone.test", "v"))
 	}
-	rfcWant(t, w.Present(ctx, "_acme-challenge.example.org", "v"), assure.DNSWriteFailed, assure.TroubleMissing, false, "not in the zone")
+	rfcWant(t, w.Present(ctx, "_acme-challenge.example.org", "v"), assure.DNSWriteFailed, assure.TroubleMissing, false, "not in the zone example.test")
+	if err := w.Present(ctx, "_acme-challenge.example.org", "v"); !strings.Contains(assure.TroubleOf(err, "").Remedy, "dns.rfc2136.zone") {
+		t.Errorf("the setting that is wrong is not named: %v", err)
+	}
 	rfcWant(t, w.Present(ctx, "a..b", "v"), assure.DNSWriteFailed, assure.TroubleInvalid, false, "cannot be written")
 
 	// A server that is no primary but shows the value has not withdrawn it.

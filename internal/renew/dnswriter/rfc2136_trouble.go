@@ -46,9 +46,9 @@ func (w *RFC2136) refusal(m *dns.Msg, zone, server string) *assure.Trouble {
 			return w.trouble(assure.DNSWriteDenied, assure.TroubleDenied, at, fmt.Sprintf("the server takes no unsigned updates, or is not the primary of %s (NOTAUTH)", tsigBare(zone)), "")
 		}
 		return w.trouble(assure.DNSWriteFailed, assure.TroubleMissing, at, fmt.Sprintf("the server is not the primary of %s (NOTAUTH)", tsigBare(zone)),
-			"Send updates to the zone's primary, or make the zone there.")
+			"Set dns.rfc2136.server of the renewer to the zone's primary, or dns.rfc2136.zone to the zone that it has.")
 	case dns.RcodeNotZone:
-		return w.trouble(assure.DNSWriteFailed, assure.TroubleMissing, at, fmt.Sprintf("the name is not in the zone %s as the server has it (NOTZONE)", tsigBare(zone)), "")
+		return w.trouble(assure.DNSWriteFailed, assure.TroubleMissing, at, fmt.Sprintf("the name is not in the zone %s as the server has it (NOTZONE)", tsigBare(zone)), "Set dns.rfc2136.zone of the renewer to the zone that holds the record, after aliases.")
 	case dns.RcodeNotImplemented:
 		return w.trouble(assure.DNSWriteFailed, assure.TroubleForbidden, at, "the server takes no dynamic updates (NOTIMP)", "Allow dynamic updates of the zone.")
 	case dns.RcodeFormatError:
