@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -195,7 +192,7 @@ func (p *program) guardOverrides(name, plan string) (list []iac.Override, from s
 	return nil, places[len(places)-1], nil
 }
 
-// readPlan reads a plan from a file or standard input, and knows what people give instead of one.
+// readPlan reads a plan from a file or standard input.
 func (p *program) readPlan(name string) (*iac.Plan, error) {
 	in, said := p.stdin, "standard input"
 	if name != "-" {
@@ -211,45 +208,9 @@ func (p *program) readPlan(name string) (*iac.Plan, error) {
 	} else if f, ok := p.stdin.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
 		_, _ = fmt.Fprintln(p.stderr, "notafter: waiting for a plan on standard input. What is meant: terraform show -json plan.tfplan | notafter guard -")
 	}
-	r := bufio.NewReaderSize(in, 64<<10)
-	head, err := r.Peek(512)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read the plan from %s: %w", said, err)
-	}
-	if hint := notAPlan(head, name); hint != "" {
-		return nil, fmt.Errorf("read the plan from %s: %s", said, hint)
-	}
-	if bytes.HasPrefix(head, utf8Mark) {
-		_, _ = r.Discard(len(utf8Mark))
-	}
-	plan, err := iac.Read(r, iac.ReadOptions{})
+	plan, err := iac.Read(in, iac.ReadOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("read the plan from %s: %w", said, err)
+		return nil, fmt.Errorf("%s: %w", said, err)
 	}
 	return plan, nil
-}
-
-// utf8Mark is the byte order mark that editors and PowerShell put before UTF-8.
-var utf8Mark = []byte("\xef\xbb\xbf")
-
-// notAPlan says what somebody gave instead of a plan in JSON, by its first bytes; empty when it may be one.
-func notAPlan(head []byte, name string) string {
-	file := "plan.tfplan"
-	if name != "-" {
-		file = name
-	}
-	text := bytes.TrimSpace(bytes.TrimPrefix(head, utf8Mark))
-	switch {
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")): // a zip archive (APPNOTE.TXT 4.3.7), which is what a saved plan is
-		return fmt.Sprintf("this is the saved plan itself. Its JSON is wanted: terraform show -json %s | notafter guard -", file)
-	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return "this is UTF-16, as PowerShell's > writes it. UTF-8 is wanted: terraform show -json plan.tfplan | Out-File -Encoding utf8 plan.json"
-	case len(text) == 0:
-		return "it is empty. Did the command that should have written it fail?"
-	case bytes.HasPrefix(text, []byte(`{"@level"`)):
-		return "this is the log of \"terraform plan -json\", which has no values. Save the plan (-out plan.tfplan), then: terraform show -json plan.tfplan | notafter guard -"
-	case text[0] != '{':
-		return "this is not JSON. What is wanted: terraform show -json plan.tfplan | notafter guard -"
-	}
-	return ""
 }

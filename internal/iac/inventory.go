@@ -67,23 +67,23 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 	}
 	for i := range s.Certificates {
 		c := &s.Certificates[i]
-		if c.Name = short(c.Name); c.Name == "" {
+		if c.Name = bounded(c.Name); c.Name == "" {
 			return Inventory{}, fmt.Errorf("certificates[%d] has no name", i)
 		}
-		c.Renewer, c.Challenge = short(c.Renewer), short(c.Challenge)
+		c.Renewer, c.Challenge = bounded(c.Renewer), bounded(c.Challenge)
 		for _, list := range []*[]string{&c.Names, &c.Identities, &c.Zones, &c.Records, &c.Grants, &c.Issuers} {
 			if len(*list) > mostTextsOfOneKind {
 				return Inventory{}, fmt.Errorf("certificate %s: a list has more than %d elements", c.Name, mostTextsOfOneKind)
 			}
 			for j := range *list {
-				(*list)[j] = short((*list)[j])
+				(*list)[j] = bounded((*list)[j])
 			}
 		}
 	}
 	return s.Inventory, nil
 }
 
-func short(s string) string { return shorten(tidy(s), longestInventory) }
+func bounded(s string) string { return shorten(tidy(s), longestInventory) }
 
 // Age is a sentence about how old a snapshot is, empty while it is young enough to rest on.
 func (inv Inventory) Age(now time.Time) string {

@@ -137,7 +137,7 @@ func (r *overrideReader) shallow(tokens token.Tokens) bool {
 		case token.SequenceEndType, token.MappingEndType:
 			depth = max(0, depth-1)
 		case token.SequenceEntryType, token.MappingValueType, token.MappingKeyType, token.AnchorType, token.TagType:
-			if t.Position != nil && t.Position.Column > maxOverrideColumn {
+			if t.Position != nil && t.Position.Column > maxOverrideColumn && depth == 0 {
 				r.fail(t.Position, "structure that begins beyond column %d is not accepted", maxOverrideColumn)
 				return false
 			}

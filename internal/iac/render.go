@@ -85,7 +85,7 @@ func wordsOf(c Class) classWords {
 			"A value that decides whether renewal keeps working is known only after the apply. Make it known (apply in two steps, or write the id), or prove renewal after the apply.",
 		}
 	}
-	return classWords{"Renewal is untouched", "Nothing that renewal rests on changes."}
+	return classWords{"Renewal gets back what it had lost", "Something that renewal rests on is gone already, and this plan makes it again. Apply it, and have a renewal prove it."}
 }
 
 // Fails reports whether a class means that renewal breaks, rather than that nobody can tell.
@@ -94,7 +94,7 @@ func (c Class) Fails() bool { return c != Safe && c != Unknown && c != Incomplet
 // counts tells how many findings there are of each class, the worst first; those that were answered for are left out.
 func (v Verdict) counts() string {
 	var parts []string
-	for _, c := range slices.Backward(Classes()) {
+	for _, c := range slices.Backward(Classes()[1:]) {
 		n := 0
 		for _, f := range v.Findings {
 			if f.Class == c && f.Overridden == nil {
@@ -115,18 +115,23 @@ func (v Verdict) conclusion() string {
 		return "Do not apply this plan as it is."
 	case v.Class != Safe:
 		return "Nothing is certain to break, but nobody can tell from this plan."
-	case len(v.Findings) > 0:
+	case slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Overridden != nil }):
 		return "Somebody answers for everything found here."
+	case len(v.Findings) > 0:
+		return "This plan gives back what renewal has lost."
 	}
 	return "Renewal is untouched by this plan."
 }
 
-// hurts tells since when it hurts; empty when nobody knows the dates.
+// hurts tells since when it hurts; empty when nobody knows the dates, or the summary says it.
 func (f Finding) hurts(o RenderOptions) string {
 	if f.HurtsAt == nil {
 		return ""
 	}
 	s := moment(*f.HurtsAt)
+	if strings.Contains(f.Summary, s) {
+		return ""
+	}
 	if o.Now.IsZero() {
 		return s
 	}
@@ -147,7 +152,7 @@ func (f Finding) hurts(o RenderOptions) string {
 
 // snippet is an override to be filled in. As it stands it is refused, because nobody answers for it.
 func (f Finding) snippet(now time.Time) string {
-	if f.Fingerprint == "" || f.Class == Incomplete {
+	if f.Fingerprint == "" || f.Class == Incomplete || f.Class == Safe {
 		return ""
 	}
 	return fmt.Sprintf("- fingerprint: %q\n  by: \"\"      # who answers for it\n  reason: \"\"  # why it may pass\n  until: %s\n",
@@ -177,7 +182,7 @@ func pieces(s string) []piece {
 		out = append(out, piece{code, line})
 	}
 	depth := 0
-	for line := range strings.SplitSeq(strings.ReplaceAll(s, "\r\n", "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.ReplaceAll(shorten(s, 2*longestText), "\r\n", "\n"), "\n") {
 		line = strings.TrimRight(hide(strings.ReplaceAll(line, "\t", "  ")), " ")
 		opens := strings.HasSuffix(line, "{")
 		switch {

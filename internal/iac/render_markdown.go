@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -33,12 +34,13 @@ func (v Verdict) Markdown(w io.Writer, o RenderOptions) error {
 	}
 	left := 0
 	for _, f := range v.Findings {
-		block := f.markdown(o)
-		if left > 0 || b.Len()+len(block) > maxMarkdown {
-			left++
-			continue
+		if left == 0 {
+			if block := f.markdown(o); b.Len()+len(block) <= maxMarkdown {
+				b.WriteString(block)
+				continue
+			}
 		}
-		b.WriteString(block)
+		left++
 	}
 	if left > 0 {
 		fmt.Fprintf(&b, "\n%d more did not fit into this comment: see the log, or `notafter guard --output json`.\n", left)
@@ -117,6 +119,9 @@ func plainWord(word string) bool {
 		return false
 	}
 	if core == "→" {
+		return true
+	}
+	if t, err := time.Parse("15:04", core); err == nil && t.Format("15:04") == core {
 		return true
 	}
 	letters, digits, hex := 0, 0, 0

@@ -118,9 +118,6 @@ func (v Verdict) SARIF(w io.Writer, o RenderOptions) error {
 	}
 	index := map[Class]int{}
 	for _, c := range Classes() {
-		if c == Safe {
-			continue
-		}
 		index[c] = len(run.Tool.Driver.Rules)
 		text := wordsOf(c)
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{
@@ -167,8 +164,11 @@ func (v Verdict) SARIF(w io.Writer, o RenderOptions) error {
 }
 
 func (c Class) sarifLevel() string {
-	if c.Fails() {
+	switch {
+	case c.Fails():
 		return "error"
+	case c == Safe:
+		return "note"
 	}
 	return "warning"
 }

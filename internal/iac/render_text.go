@@ -14,6 +14,7 @@ const (
 	styleBold   = "1"
 	styleDim    = "2"
 	styleRed    = "1;31"
+	styleGreen  = "1;32"
 	styleYellow = "1;33"
 )
 
@@ -48,6 +49,9 @@ func (v Verdict) Text(w io.Writer, o RenderOptions) error {
 	} else {
 		t.line(v.conclusion())
 	}
+	if v.Class.Fails() && !o.Inventory {
+		t.line("With --config or --inventory this names the certificates concerned, and when each renewal is due.")
+	}
 	return t.w.Flush()
 }
 
@@ -68,7 +72,7 @@ func (t *textWriter) paint(style, s string) string {
 
 // labelled writes a text beside its label, and further lines below it.
 func (t *textWriter) labelled(label, text string) {
-	const indent = 14
+	const indent = 16
 	for i, l := range fold(text, t.columns-indent) {
 		if i == 0 {
 			t.line("  " + t.paint(styleDim, fmt.Sprintf("%-*s", indent-2, label)) + l)
@@ -81,8 +85,11 @@ func (t *textWriter) labelled(label, text string) {
 func (t *textWriter) finding(f Finding) {
 	head := strings.ToUpper(string(f.Class))
 	style := styleYellow
-	if f.Class.Fails() {
+	switch {
+	case f.Class.Fails():
 		style = styleRed
+	case f.Class == Safe:
+		style = styleGreen
 	}
 	lines := fold(tidy(f.Summary), t.columns-utf8.RuneCountInString(head)-2)
 	if len(lines) == 0 {
@@ -97,8 +104,6 @@ func (t *textWriter) finding(f Finding) {
 	}
 	if when := f.hurts(t.o); when != "" {
 		t.labelled("first hurts", when)
-	} else if f.Class.Fails() && !t.o.Inventory {
-		t.labelled("first hurts", "when the next renewal is due (give --config or --inventory to know which certificates, and when)")
 	}
 	if len(f.Certificates) > 0 {
 		t.labelled("certificates", enumerate(f.Certificates, 12))
