@@ -7,10 +7,16 @@ type reader func(st *State, r *Side) []Tie
 // readers of all types that renewal may rest on. What is not here is not even decoded.
 var readers = merge(azureReaders, awsReaders, googleReaders, cloudflareReaders, kubernetesReaders, pathReaders)
 
+// merge joins lists of readers. A type that is in several is read by each of them: the record of a host is on the way of
+// one challenge by its name, and of another by what it says.
 func merge(all ...map[string]reader) map[string]reader {
 	out := map[string]reader{}
 	for _, m := range all {
 		for k, v := range m {
+			if first := out[k]; first != nil {
+				out[k] = func(st *State, r *Side) []Tie { return append(first(st, r), v(st, r)...) }
+				continue
+			}
 			out[k] = v
 		}
 	}
