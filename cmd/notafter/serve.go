@@ -125,7 +125,14 @@ func (p *program) reload(ctx context.Context, svc service, path string, logger *
 		logger.Warn("nothing to reload: the endpoints were given on the command line")
 		return
 	}
+	if ctx.Err() != nil {
+		return
+	}
 	err := svc.Reload(ctx)
+	if ctx.Err() != nil {
+		logger.Info("the configuration was not read again: notafter is being stopped", "file", path)
+		return
+	}
 	var problems *config.Problems
 	if errors.As(err, &problems) {
 		for _, one := range problems.List {

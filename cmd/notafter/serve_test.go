@@ -120,6 +120,34 @@ func TestARefusedReloadTellsEachProblemOnALineOfItsOwn(t *testing.T) {
 	}
 }
 
+// stoppedService is told to stop while it takes up a new configuration.
+type stoppedService struct {
+	refusingService
+	stop context.CancelFunc
+}
+
+func (s stoppedService) Reload(ctx context.Context) error {
+	s.stop()
+	return fmt.Errorf("declare the claims: %w", ctx.Err())
+}
+
+// SIGHUP right before SIGTERM is no error of anybody's.
+func TestAReloadThatIsStoppedIsNoError(t *testing.T) {
+	errs := &lockedBuffer{}
+	p := testProgram(nil, nil)
+	p.stderr = errs
+	logger, err := p.logger("text", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	p.reload(ctx, stoppedService{stop: cancel}, "n.yaml", logger)
+	p.reload(ctx, refusingService{errors.New("it is closed")}, "n.yaml", logger)
+	if s := errs.String(); strings.Contains(s, "ERROR") || !strings.Contains(s, "being stopped") {
+		t.Errorf("it is told as %s", s)
+	}
+}
+
 func TestServeFailures(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.yaml")
