@@ -118,7 +118,7 @@ func (p *program) runCheck(ctx context.Context, o checkOptions, args []string) e
 	var at time.Time
 	if o.at != "" {
 		var err error
-		if at, err = parseAt(o.at, began); err != nil {
+		if at, err = parseAt("--at", o.at, began); err != nil {
 			return usageError{err}
 		}
 	}
@@ -176,12 +176,12 @@ func (p *program) runCheck(ctx context.Context, o checkOptions, args []string) e
 }
 
 // parseAt reads a moment: RFC 3339, a date or date and time in UTC, or a duration from now with a sign.
-func parseAt(s string, now time.Time) (time.Time, error) {
+func parseAt(flag, s string, now time.Time) (time.Time, error) {
 	in := strings.TrimSpace(s)
 	if len(in) > 1 && (in[0] == '+' || in[0] == '-') {
 		d, err := config.ParseDuration(in[1:])
 		if err != nil {
-			return time.Time{}, fmt.Errorf("--at: %w", err)
+			return time.Time{}, fmt.Errorf("%s: %w", flag, err)
 		}
 		if in[0] == '-' {
 			return now.Add(-d.Std()), nil
@@ -193,7 +193,7 @@ func parseAt(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("--at %q is not a time: want RFC 3339 such as 2026-10-08T15:00:00Z, a date, or a duration from now such as +30d", clip(in, 60))
+	return time.Time{}, fmt.Errorf("%s %q is not a time: want RFC 3339 such as 2026-10-08T15:00:00Z, a date, or a duration from now such as +30d", flag, clip(in, 60))
 }
 
 // maxRoots bounds a file of roots, in bytes. The largest stores in use are below one MiB.

@@ -110,7 +110,8 @@ func (p *program) runRenew(ctx context.Context, o renewalOptions, certificate st
 	if !w.Begins {
 		return p.nothingDue(certificate, w.Due, w.Why)
 	}
-	return p.follow(ctx, api, tell, []wished{w}, func(a assure.Attempt) bool { return a.Kind == assure.AttemptRenewal }, 1)
+	w.attempts = 1
+	return p.follow(ctx, api, tell, []wished{w}, func(a assure.Attempt) bool { return a.Kind == assure.AttemptRenewal })
 }
 
 func nilIfZero(t time.Time) *time.Time {
@@ -218,7 +219,6 @@ func (p *program) runRehearse(ctx context.Context, o renewalOptions, certificate
 		}
 	}
 	var wishes []wished
-	climbs := 0
 	for _, c := range certificates {
 		v, err := renewalOf(ctx, api, c, 1)
 		if err != nil {
@@ -229,23 +229,24 @@ func (p *program) runRehearse(ctx context.Context, o renewalOptions, certificate
 		}
 		on := wanted
 		if len(on) == 0 {
-			for _, r := range v.Ladder {
-				if r.On {
-					on = append(on, r.Rung)
-				}
-			}
+			on = v.on()
 		}
 		w, err := p.wish(ctx, api, c, "rehearse", map[string]any{"rungs": on, "who": p.sign(o.who)})
 		if err != nil {
 			return err
 		}
-		wishes, climbs = append(wishes, w), climbs+len(on)
+		w.attempts = len(on)
+		wishes = append(wishes, w)
 	}
 	if len(wishes) == 0 {
 		return failed(errors.New("no certificate there is renewed by notafter itself, so there is nothing to rehearse"))
 	}
-	who := p.sign(o.who)
-	return p.follow(ctx, api, tell, wishes, func(a assure.Attempt) bool { return a.Kind.Level() >= 0 && strings.Contains(a.By, who) }, climbs)
+	return p.follow(ctx, api, tell, wishes, rehearsedBy(p.sign(o.who)))
+}
+
+// rehearsedBy picks the rungs that somebody asked for.
+func rehearsedBy(who string) func(assure.Attempt) bool {
+	return func(a assure.Attempt) bool { return a.Kind.Level() >= 0 && strings.Contains(a.By, who) }
 }
 
 // wished is what the server answers to a wish.
@@ -255,6 +256,8 @@ type wished struct {
 	Begins       bool       `json:"begins"`
 	Due          *time.Time `json:"due"`
 	Why          string     `json:"why"`
+	// attempts is how many will come of it.
+	attempts int
 }
 
 func (p *program) wish(ctx context.Context, api *apiClient, certificate, what string, body any) (wished, error) {
@@ -307,7 +310,9 @@ func everyCertificate(ctx context.Context, api *apiClient) ([]string, error) {
 
 // renewalView is as much of the API's answer about a renewal as is told.
 type renewalView struct {
-	Ladder []struct {
+	Renewer string  `json:"renewer"`
+	Settles float64 `json:"settles_seconds"`
+	Ladder  []struct {
 		Rung string `json:"rung"`
 		On   bool   `json:"on"`
 	} `json:"ladder"`
@@ -345,6 +350,16 @@ func renewalOf(ctx context.Context, api *apiClient, certificate string, limit in
 	return v, err
 }
 
+// on lists the rungs that are switched on.
+func (v renewalView) on() (list []string) {
+	for _, r := range v.Ladder {
+		if r.On {
+			list = append(list, r.Rung)
+		}
+	}
+	return list
+}
+
 // attempts are the view's in the words of the house, oldest first.
 func (v renewalView) attempts() []assure.Attempt {
 	var out []assure.Attempt
@@ -373,36 +388,58 @@ const followEvery = 300 * time.Millisecond
 // quietFor is how long nothing may happen before it is said what is waited for.
 const quietFor = 5 * time.Second
 
-// follow tells the attempts that came of wishes as they happen, until n of them are over.
-func (p *program) follow(ctx context.Context, api *apiClient, tell *teller, wishes []wished, ours func(assure.Attempt) bool, n int) error {
+// follow tells the attempts that came of wishes as they happen, until all are over.
+func (p *program) follow(ctx context.Context, api *apiClient, tell *teller, wishes []wished, ours func(assure.Attempt) bool) error {
+	if err := p.watch(ctx, api, wishes, ours, func(a assure.Attempt) { tell.tell(a, p.now()) }); err != nil {
+		return err
+	}
+	return tell.verdict()
+}
+
+// watch gives each attempt that came of wishes as it grows, again and again, until all are over.
+func (p *program) watch(ctx context.Context, api *apiClient, wishes []wished, ours func(assure.Attempt) bool, each func(assure.Attempt)) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	quiet := time.NewTimer(quietFor)
 	defer quiet.Stop()
+	open, begun := slices.Clone(wishes), false
 	for {
-		for _, w := range wishes {
+		var left []wished
+		for _, w := range open {
 			v, err := renewalOf(ctx, api, w.Certificate, 50)
 			if ctx.Err() != nil {
+				left = open
 				break
 			}
 			if err != nil {
 				return status{code: exitUnknown, err: fmt.Errorf("lost sight of %s, where it may go on all the same: %w", clean(w.Certificate), ofCertificate(w.Certificate, err))}
 			}
+			over := 0
 			for _, a := range v.attempts() {
 				if a.ID > w.AfterAttempt && ours(a) {
-					tell.tell(a, p.now())
+					begun = true
+					each(a)
+					if !a.Ended.IsZero() {
+						over++
+					}
 				}
 			}
+			if over < w.attempts {
+				left = append(left, w)
+			}
 		}
-		if len(tell.outcomes) >= n {
-			return tell.verdict()
+		if open = left; len(open) == 0 {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errTooLong) {
+				return errTooLong
+			}
 			_, _ = fmt.Fprintln(p.stderr, "notafter: interrupted; what was begun goes on there")
 			return status{code: exitInterrupted}
 		case <-quiet.C:
-			if len(tell.told) == 0 {
+			if !begun {
 				_, _ = fmt.Fprintln(p.stderr, "notafter: nothing has begun yet; it waits until whatever else is done for the certificate is over")
 			}
 		case <-tick.C:

@@ -178,8 +178,12 @@ func outcomeStyle(o assure.Outcome) string {
 
 // wordsOf are the words that an incident about the attempt would carry.
 func wordsOf(a assure.Attempt, now time.Time) []assure.Finding {
+	return findingsOf(a, "of "+a.Certificate, now)
+}
+
+// findingsOf are the findings about an attempt of a certificate that the renewer renews.
+func findingsOf(a assure.Attempt, renewer string, now time.Time) []assure.Finding {
 	c := assure.Claim{Certificate: a.Certificate, Subject: string(a.Kind), Link: assure.LinkOf(a.Kind), Declared: a.Started, Every: time.Hour}
-	renewer := "of " + a.Certificate
 	var fact assure.Fact = assure.Rehearsed{Rung: a.Kind, Renewer: renewer, Steps: a.Steps}
 	if a.Kind == assure.AttemptRenewal {
 		c.Subject, c.Link = assure.SubjectRenewal, assure.Renewal

@@ -77,6 +77,9 @@ type App struct {
 	running context.Context
 	end     context.CancelFunc
 	errands sync.WaitGroup
+	// errand holds whether the claims were declared for an errand on the command line, of an App that does not run.
+	errand   sync.Mutex
+	declared bool
 	// progress hears of the steps of attempts, for an errand on the command line.
 	progress atomic.Pointer[func(assure.Attempt)]
 }

@@ -212,8 +212,13 @@ func (a *App) forErrand(ctx context.Context, certificate string, progress func(a
 	if err != nil {
 		return nil, err
 	}
-	if err := a.patrol.Declare(ctx, a.world.Load()); err != nil {
-		return nil, err
+	a.errand.Lock()
+	defer a.errand.Unlock()
+	if !a.declared {
+		if err := a.patrol.Declare(ctx, a.world.Load()); err != nil {
+			return nil, err
+		}
+		a.declared = true
 	}
 	a.progress.Store(&progress)
 	return k, nil

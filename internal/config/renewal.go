@@ -73,6 +73,31 @@ func (d *RenewerDNS) asks() bool {
 	return false
 }
 
+// Settles is how long after a change of rights whoever runs the zone may still answer, and act, by what held before. It is
+// what vendors say of their access control: Azure's role assignments up to 10 minutes (learn.microsoft.com, "Troubleshoot
+// Azure RBAC"), Google Cloud's policies 7 (cloud.google.com/iam/docs/access-change-propagation, which adds "or longer").
+// AWS and Cloudflare promise no time; what is seen there are seconds. A server that takes dynamic updates goes by its own
+// configuration at once, and of other providers nothing is known.
+func (d *RenewerDNS) Settles() time.Duration {
+	switch {
+	case d == nil:
+		return 0
+	case d.Azure != nil:
+		return 10 * time.Minute
+	case d.Lego == nil:
+		return 0
+	}
+	switch d.Lego.Provider {
+	case "azuredns", "azure":
+		return 10 * time.Minute
+	case "gcloud":
+		return 7 * time.Minute
+	case "route53", "cloudflare":
+		return 2 * time.Minute
+	}
+	return 0
+}
+
 // Challenge is how control of the names is shown.
 func (r Renewer) Challenge() Challenge { return r.ACME.challenge() }
 

@@ -90,6 +90,8 @@ type renewalStateDoc struct {
 
 type renewalDoc struct {
 	Certificate string          `json:"certificate"`
+	Renewer     string          `json:"renewer,omitempty" doc:"What renews it, as the configuration names it"`
+	Settles     float64         `json:"settles_seconds" doc:"How long after a change of rights whoever runs the zone may still answer by what held before; 0 where changes count at once, or nothing is known"`
 	Now         time.Time       `json:"now"`
 	State       renewalStateDoc `json:"state"`
 	Ladder      []rungDoc       `json:"ladder" nullable:"false" doc:"The rungs of the rehearsal, the cheapest first"`
@@ -128,7 +130,13 @@ func (s *Server) registerRenewals(api huma.API) {
 			if err != nil {
 				return nil, s.renewalError("read a renewal", err)
 			}
-			return answer(newRenewalDoc(in.Name, st, in.Limit, s.now().UTC())), nil
+			d := newRenewalDoc(in.Name, st, in.Limit, s.now().UTC())
+			if s.opts.RenewedBy != nil {
+				var settles time.Duration
+				d.Renewer, settles = s.opts.RenewedBy(in.Name)
+				d.Settles = settles.Seconds()
+			}
+			return answer(d), nil
 		})
 	if s.opts.Renewer == nil {
 		return

@@ -28,6 +28,8 @@ type Options struct {
 	Accounts Accounts // needed with Auth
 	Renewals Renewals // nil: nothing is renewed here
 	Renewer  Renewer  // nil: nothing can be renewed or rehearsed from here; needs Renewals
+	// RenewedBy names what renews a certificate, and how long changes of its rights take to count. Nil: neither is told.
+	RenewedBy func(certificate string) (renewer string, settles time.Duration)
 	Logger   *slog.Logger
 	// Registerer takes the collectors of this room, Gatherer is what /metrics shows. A [prometheus.Registry] is both.
 	// With a nil Gatherer there is no /metrics.

@@ -514,3 +514,27 @@ func TestRequestsAreLoggedWithoutSecrets(t *testing.T) {
 		t.Error("a secret is in the log")
 	}
 }
+
+func TestChangesTakeTheirTime(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	now := time.Now()
+	advance := func(d time.Duration) { mu.Lock(); now = now.Add(d); mu.Unlock() }
+	a := start(t, arm.Options{Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }})
+	a.SetLag(10 * time.Minute)
+	id := a.Assign(object, arm.DNSZoneContributor, a.zone)
+	a.signIn()
+	_, err := a.put(nil, "v")
+	want(t, err, "403 AuthorizationFailed") // granted, and not noticed yet
+	advance(10 * time.Minute)
+	_, err = a.put(nil, "v")
+	want(t, err, "ok")
+	a.Unassign(id)
+	advance(9 * time.Minute)
+	a.signIn()
+	_, err = a.put(nil, "w")
+	want(t, err, "ok") // taken away, and not noticed yet, although the token is new
+	advance(time.Minute)
+	_, err = a.put(nil, "x")
+	want(t, err, "403 AuthorizationFailed")
+}

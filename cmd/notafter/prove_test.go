@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/lab/arm"
+	"github.com/notafter/notafter/internal/lab/estate"
+)
+
+// provingGround is an estate with one certificate, and the command line of somebody who works there.
+type provingGround struct {
+	*estate.Estate
+	t            *testing.T
+	file, listen string
+}
+
+func newProvingGround(t *testing.T) *provingGround {
+	t.Helper()
+	if err := estate.Possible(); err != nil {
+		t.Skip(err)
+	}
+	e, err := estate.Start(estate.Options{Life: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Stop)
+	s, err := e.Site("shop." + estate.AzureZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := l.Addr().String()
+	_ = l.Close()
+	return &provingGround{Estate: e, t: t, file: estateConfig(t, e, s, listen), listen: listen}
+}
+
+// run runs the program and returns its standard output and standard error.
+func (g *provingGround) run(want int, args ...string) (stdout, stderr string) {
+	g.t.Helper()
+	var out, errs bytes.Buffer
+	p := testProgram(&out, &errs)
+	p.now, p.login, p.newService = time.Now, func() string { return "ana" }, newService
+	if got := p.run(g.t.Context(), args); got != want {
+		g.t.Fatalf("%v: status %d, want %d\n%s%s", args, got, want, &out, &errs)
+	}
+	return out.String(), errs.String()
+}
+
+// serve runs a server until the test ends.
+func (g *provingGround) serve() (server string) {
+	g.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan int, 1)
+	go func() {
+		var out, errs bytes.Buffer
+		p := testProgram(&out, &errs)
+		p.now, p.newService = time.Now, newService
+		served <- p.run(ctx, []string{"serve", "-c", g.file})
+	}()
+	g.t.Cleanup(func() {
+		stop()
+		if code := <-served; code != exitUpheld {
+			g.t.Errorf("the server ended with status %d", code)
+		}
+	})
+	within(g.t, "a server", func() bool {
+		c, err := net.Dial("tcp", g.listen)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	return "http://" + g.listen
+}
+
+func says(t *testing.T, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(strings.Join(strings.Fields(text), " "), w) {
+			t.Errorf("it does not say %q:\n%s", w, text)
+		}
+	}
+}
+
+// A cloud that takes its time is not believed too early, in either direction: what was granted just now is waited for,
+// and what was taken away just now is no proof because it still works.
+func TestProveWaitsForTheCloud(t *testing.T) {
+	g := newProvingGround(t)
+	g.run(exitUpheld, "renew", "-c", g.file, "shop")
+
+	out, _ := g.run(exitUpheld, "prove", "-c", g.file, "--settle", "0s", "--since", "1s")
+	says(t, out, "shop: allowed", "L0", "L2, canary record of shop", "L3", "✓ Renewal works after", "shop")
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); !strings.HasPrefix(lines[len(lines)-1], "✓ Renewal works") {
+		t.Errorf("it does not end with the result: %s", out)
+	}
+
+	g.Revoke()
+	g.Azure.SetLag(2 * time.Second)
+	g.Grant()
+	out, _ = g.run(exitUpheld, "prove", "-c", g.file, "--settle", "0s", "--timeout", "1m", "--interval", "300ms", "shop")
+	says(t, out, "shop: ", "so far", "shop: allowed", "✓ Renewal works")
+
+	g.Azure.SetLag(3 * time.Second)
+	g.Revoke()
+	out, _ = g.run(exitBroken, "prove", "-c", g.file, "--settle", "4s", "--timeout", "5s", "--interval", "1s")
+	says(t, out, "shop: allowed so far", "An answer counts from", "✗ Renewal is cut: shop",
+		"The identity "+estate.ObjectID+" of the renewer azure may not Microsoft.Network/dnsZones/TXT/", "→ Assign the role DNS Zone Contributor")
+	if strings.Contains(out, "✓ Renewal works") {
+		t.Errorf("it believed an answer from before the change: %s", out)
+	}
+
+	g.Azure.SetLag(0)
+	g.Grant()
+	heal := g.Azure.Inject(arm.Fault{Ill: arm.Garbage, Path: "/providers/Microsoft.Authorization/"})
+	out, _ = g.run(exitUnknown, "prove", "-c", g.file, "--settle", "0s", "--timeout", "1s", "--interval", "500ms")
+	says(t, out, "? Whether shop can be renewed could not be determined")
+	heal()
+	if left := g.Leftovers("shop." + estate.AzureZone); len(left) > 0 {
+		t.Errorf("left in the zone: %v", left)
+	}
+}
+
+func TestProveThroughAServer(t *testing.T) {
+	g := newProvingGround(t)
+	g.run(exitUpheld, "renew", "-c", g.file, "shop")
+	server := g.serve()
+
+	_, errs := g.run(exitUsage, "prove", "--server", server, "--timeout", "1m")
+	says(t, errs, "an answer about shop counts 10m after the change", "--timeout 1m is over before")
+
+	out, errs := g.run(exitUpheld, "prove", "--server", server, "--since", "11m", "-o", "json")
+	var p proof
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		t.Fatalf("standard output is not the result alone: %v: %s", err, out)
+	}
+	if p.Verdict != assure.Upheld || len(p.Certificates) != 1 || p.Certificates[0].Renewer != "azure" || len(p.Certificates[0].Rungs) != 4 {
+		t.Errorf("got %s", out)
+	}
+	says(t, errs, "L2, canary record of shop", "✓ Renewal works")
+
+	g.Revoke()
+	out, _ = g.run(exitBroken, "prove", "--server", server, "--since", "11m", "--timeout", "1s", "--interval", "500ms", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		t.Fatal(err)
+	}
+	c := p.Certificates[0]
+	if p.Verdict != assure.Broken || len(c.Findings) == 0 || c.Findings[0].Reason != assure.DNSWriteDenied || c.Findings[0].Cause != "grant/azure" {
+		t.Errorf("got %s", out)
+	}
+	var list struct{ Incidents []struct{ Summary string } }
+	within(t, "the incident with the same words", func() bool {
+		text, _ := g.run(exitUpheld, "incidents", "--server", server, "-o", "json")
+		return json.Unmarshal([]byte(text), &list) == nil && strings.Contains(text, "may not Microsoft.Network/dnsZones/TXT/write")
+	})
+}
+
+func TestProveRefusesWhatCannotBeMeant(t *testing.T) {
+	g := &provingGround{t: t}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"prove", "--since", "yesterday"}, "--since \"yesterday\" is not a time"},
+		{[]string{"prove", "--since", "+1h"}, "has not come yet"},
+		{[]string{"prove", "-o", "xml"}, "want text or json"},
+		{[]string{"prove", "--interval", "0s"}, "--interval"},
+	} {
+		_, errs := g.run(exitUsage, c.args...)
+		says(t, errs, c.want)
+	}
+}
