@@ -56,7 +56,8 @@ type Change struct {
 	Before, After map[string]any
 	Unknown       any
 	// Refers lists what the configuration's expression for an attribute refers to, by attribute, where the plan has it:
-	// "principal_id" -> "azurerm_user_assigned_identity.cm.principal_id". Module and instance are those of the change.
+	// "principal_id" -> "azurerm_user_assigned_identity.cm.principal_id". Module and instance are those of the change. The
+	// attribute of a nested block is named "block.attribute", for all blocks of that name together. Instances share it.
 	Refers map[string][]string
 }
 

@@ -43,11 +43,11 @@ func Read(r io.Reader, o ReadOptions) (*Plan, error) {
 		o.MaxTotal = defaultMaxTotal
 	}
 	sum := sha256.New()
-	text, err := textOf(&digested{r, sum})
+	text, passed, err := textOf(&digested{r, sum})
 	if err != nil {
 		return nil, err
 	}
-	in := &intake{s: newScan(text), o: o, p: &Plan{}, left: o.MaxTotal, top: map[string]bool{}, refers: map[string]map[string][]string{}}
+	in := &intake{s: newScan(text, passed), o: o, p: &Plan{}, left: o.MaxTotal, top: map[string]bool{}, refers: map[string]map[string][]string{}}
 	if err := in.read(); err != nil {
 		return nil, err
 	}
@@ -67,11 +67,10 @@ func (d *digested) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// textOf looks at the first bytes, and returns the input as UTF-8 without a byte order mark.
-func textOf(r io.Reader) (io.Reader, error) {
+// textOf looks at the first bytes, and returns the input as UTF-8 from behind the byte order mark, which has passed bytes.
+func textOf(r io.Reader) (text io.Reader, passed int64, err error) {
 	head := make([]byte, 4)
 	n := 0
-	var err error
 	for empty := 0; n < len(head) && err == nil && empty < maxEmpty; empty++ {
 		var m int
 		m, err = r.Read(head[n:])
@@ -79,19 +78,18 @@ func textOf(r io.Reader) (io.Reader, error) {
 	}
 	head = head[:n]
 	if err != nil && err != io.EOF {
-		return nil, &ReadError{Offset: int64(n), Text: "reading the plan", Err: err}
+		return nil, 0, &ReadError{Offset: int64(n), Text: "reading the plan", Err: err}
 	}
-	rest := io.MultiReader(bytes.NewReader(head), r)
-	utf16 := func(order binary.ByteOrder, mark int) (io.Reader, error) {
-		_, _ = io.CopyN(io.Discard, rest, int64(mark))
-		return &wide{r: rest, order: order, raw: make([]byte, bufferSize), done: int64(mark)}, nil
+	from := func(mark int) io.Reader { return io.MultiReader(bytes.NewReader(head[mark:]), r) }
+	utf16 := func(order binary.ByteOrder, mark int) (io.Reader, int64, error) {
+		return &wide{r: from(mark), order: order, raw: make([]byte, bufferSize), done: int64(mark)}, 0, nil
 	}
 	starts := func(s string) bool { return strings.HasPrefix(string(head), s) }
 	switch {
 	case n == 0:
-		return nil, empty()
+		return nil, 0, empty()
 	case starts("\xef\xbb\xbf"):
-		return io.MultiReader(bytes.NewReader(head[3:]), r), nil
+		return from(3), 3, nil
 	case starts("\xff\xfe"):
 		return utf16(binary.LittleEndian, 2)
 	case starts("\xfe\xff"):
@@ -101,11 +99,11 @@ func textOf(r io.Reader) (io.Reader, error) {
 	case starts("\x00{"):
 		return utf16(binary.BigEndian, 0)
 	case starts("PK"):
-		return nil, &ReadError{Offset: -1, Text: "this is the plan file itself, not its JSON", Hint: "give what `terraform show -json FILE` or `tofu show -json FILE` prints of it"}
+		return nil, 0, &ReadError{Offset: -1, Text: "this is the plan file itself, not its JSON", Hint: "give what `terraform show -json FILE` or `tofu show -json FILE` prints of it"}
 	case starts("\x1f\x8b"):
-		return nil, &ReadError{Offset: -1, Text: "this is compressed", Hint: "unpack it with gzip -d first"}
+		return nil, 0, &ReadError{Offset: -1, Text: "this is compressed", Hint: "unpack it with gzip -d first"}
 	}
-	return rest, nil
+	return from(0), 0, nil
 }
 
 func empty() error {
@@ -219,8 +217,8 @@ func (in *intake) member(name []byte) error {
 		}
 		return err
 	case "applyable":
-		var any bool
-		return in.flag(&any)
+		var ignored bool
+		return in.flag(&ignored)
 	}
 	return s.skip()
 }

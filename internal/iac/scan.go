@@ -36,8 +36,9 @@ type scan struct {
 	over    bool
 }
 
-func newScan(r io.Reader) *scan {
-	return &scan{r: r, buf: make([]byte, bufferSize), mark: -1}
+// newScan begins at the front of r, of which base bytes have passed already.
+func newScan(r io.Reader, base int64) *scan {
+	return &scan{r: r, base: base, buf: make([]byte, bufferSize), mark: -1}
 }
 
 // offset is where in the text the next byte stands.
