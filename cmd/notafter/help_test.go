@@ -63,6 +63,8 @@ func TestCompletionOffersWhatIsPossible(t *testing.T) {
 		"check --output ":        "table json jsonl junit " + noFiles,
 		"check --revocation ":    "off leaf full " + noFiles,
 		"check ":                 noFiles,
+		"guard --output ":        "text json sarif markdown " + noFiles,
+		"guard ":                 "json :8", // files that end so (ShellCompDirectiveFilterFileExt)
 		"serve --log-format ":    "text json " + noFiles,
 		"serve --log-level ":     "debug info warn error " + noFiles,
 		"serve ":                 noFiles,
