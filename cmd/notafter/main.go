@@ -135,7 +135,8 @@ Exit statuses
   130  interrupted`,
 		Example: `  notafter check example.com mail.example.com:465 smtp://mx.example.com
   notafter serve -c notafter.yaml
-  notafter serve example.com`,
+  notafter serve example.com
+  terraform show -json plan.tfplan | notafter guard -`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -144,7 +145,7 @@ Exit statuses
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("notafter {{.Version}}\n")
-	root.AddCommand(p.check(), p.serve(), p.config(), p.renew(), p.rehearse(), p.prove(), p.account(), p.incidents(), p.ack(), p.hashPassword(), p.dnsWriter(), p.version())
+	root.AddCommand(p.check(), p.guard(), p.serve(), p.config(), p.renew(), p.rehearse(), p.prove(), p.account(), p.incidents(), p.ack(), p.hashPassword(), p.dnsWriter(), p.version())
 	return root
 }
 
