@@ -51,8 +51,9 @@ type Change struct {
 	Deposed  string // not empty: an object that is left over from a replacement
 	Do       Action
 	Reason   string // action_reason
-	// Before and After are the attributes; nil where there is no object. Unknown has the shape of After with true where a
-	// value is known only after the apply; it may be true as a whole. Numbers are json.Number.
+	// Before and After are the attributes; nil where there is no object. They may be one and the same map, when nothing
+	// changes: nobody may write to them. Unknown has the shape of After with true where a value is known only after the
+	// apply; it may be true as a whole. Numbers are json.Number.
 	Before, After map[string]any
 	Unknown       any
 	// Refers lists what the configuration's expression for an attribute refers to, by attribute, where the plan has it:

@@ -120,6 +120,7 @@ type intake struct {
 	e    element
 	top  map[string]bool // members of the plan that came
 
+	partial  bool     // the plan says that it is not complete
 	deferred int      // how many changes are deferred
 	late     []string // addresses of those that would matter
 	held     []string // addresses in the state, of resources that matter
@@ -212,9 +213,7 @@ func (in *intake) member(name []byte) error {
 	case "complete":
 		complete := true
 		err := in.flag(&complete)
-		if !complete {
-			in.p.Incomplete = append(in.p.Incomplete, "the plan says itself that it is not complete: it was made with -target, or something in it is deferred")
-		}
+		in.partial = !complete
 		return err
 	case "applyable":
 		var ignored bool
@@ -298,6 +297,10 @@ func (in *intake) conclude() {
 		c := &in.p.Changes[i]
 		c.Refers = in.refers[bare(c.Address)]
 	}
+	// An errored plan is not complete, whatever else it is.
+	if in.partial && !in.p.Errored {
+		in.p.Incomplete = append(in.p.Incomplete, "the plan says itself that it is not complete: it was made with -target, or something in it is deferred")
+	}
 	if in.deferred > 0 {
 		said := fmt.Sprintf("%d changes are deferred", in.deferred)
 		if in.deferred == 1 {
@@ -309,7 +312,11 @@ func (in *intake) conclude() {
 		in.p.Incomplete = append(in.p.Incomplete, said)
 	}
 	if missing := in.missing(); len(missing) > 0 {
-		in.p.Incomplete = append(in.p.Incomplete, "the state holds "+some(missing)+", of which the plan says nothing: it was made with -target or -exclude")
+		said := "the state holds " + some(missing) + ", of which the plan says nothing"
+		if !in.p.Errored {
+			said += ": it was made with -target or -exclude"
+		}
+		in.p.Incomplete = append(in.p.Incomplete, said)
 	}
 }
 

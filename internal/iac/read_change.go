@@ -1,6 +1,7 @@
 package iac
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strconv"
@@ -20,8 +21,9 @@ type element struct {
 	over   bool // one of them did not fit
 	do     Action
 	light  bool // only words are wanted
-	wrong  *shapeError
 	names  [changeParts]bool
+	// wrong is what is wrong with it, inner what is wrong with its body: that is nothing to anybody if it does not matter.
+	wrong, inner *shapeError
 }
 
 type span struct{ from, to int }
@@ -64,9 +66,17 @@ func (e *element) foreign() bool {
 	return e.light || e.got[fMode] && string(e.word(fMode)) == "data" || e.got[fType] && !Matters(e.get(fType))
 }
 
+// blame notes the first thing that is wrong with it.
 func (e *element) blame(path, text string) {
 	if e.wrong == nil {
 		e.wrong = &shapeError{path, text}
+	}
+}
+
+// blameBody notes the first thing that is wrong with its body.
+func (e *element) blameBody(path, text string) {
+	if e.inner == nil {
+		e.inner = &shapeError{".change" + path, text}
 	}
 }
 
@@ -136,7 +146,10 @@ func (in *intake) element(light bool, body func(e *element) error) (*element, er
 		e.blame("", "has no type")
 	case len(e.word(fAddress)) == 0:
 		e.blame("", "has no address")
-	case e.over && !e.foreign():
+	case e.foreign():
+	case e.inner != nil:
+		e.wrong = e.inner
+	case e.over:
 		e.blame("", "has more than "+strconv.Itoa(in.o.MaxResource)+" bytes, too many for a resource that renewal may rest on")
 	}
 	return e, in.shape(e, start)
@@ -227,7 +240,7 @@ func (in *intake) body(e *element) error {
 		return err
 	} else if c != '{' {
 		if c != 'n' {
-			e.blame(".change", "is not an object")
+			e.blameBody("", "is not an object")
 		}
 		return s.skip()
 	}
@@ -237,7 +250,7 @@ func (in *intake) body(e *element) error {
 			return s.skip()
 		}
 		if e.names[p] {
-			e.blame(".change."+partNames[p], "comes twice")
+			e.blameBody("."+partNames[p], "comes twice")
 		}
 		e.names[p] = true
 		if p == pActions {
@@ -260,11 +273,10 @@ var pairs = []Action{DeleteCreate, CreateDelete, CreateForget, ForgetCreate}
 // actions reads the list of actions.
 func (in *intake) actions(e *element) error {
 	s := in.s
-	const path = ".change.actions"
 	if c, err := s.next(); err != nil {
 		return err
 	} else if c != '[' {
-		e.blame(path, "is not a list of actions")
+		e.blameBody(".actions", "is not a list of actions")
 		return s.skip()
 	}
 	n := 0
@@ -276,7 +288,7 @@ func (in *intake) actions(e *element) error {
 			return err
 		}
 		if c != '"' {
-			e.blame(path, "is not a list of actions")
+			e.blameBody(".actions", "is not a list of actions")
 			return s.skip()
 		}
 		if n > 1 {
@@ -308,10 +320,17 @@ func (in *intake) made(e *element) (Change, error) {
 		Address: e.get(fAddress), Previous: e.get(fPrevious), Module: e.get(fModule), Type: in.d.name(e.word(fType)),
 		Provider: in.d.name(e.word(fProvider)), Deposed: e.get(fDeposed), Do: e.do, Reason: in.d.name(e.word(fReason)),
 	}
+	// Most of what a plan holds does not change. Decoding changes raw, so this is seen first.
+	was, will := e.values[pBefore], e.values[pAfter]
+	equal := bytes.Equal(e.raw[was.from:was.to], e.raw[will.from:will.to])
 	var values [changeParts]any
 	for p := range pActions {
 		v := e.values[p]
 		if v.from == v.to {
+			continue
+		}
+		if p == pAfter && equal {
+			values[p] = values[pBefore]
 			continue
 		}
 		got, bad := in.d.decode(e.raw[v.from:v.to])

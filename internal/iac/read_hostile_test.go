@@ -97,6 +97,7 @@ func TestReadSaysWhatIsWrongWithAPlan(t *testing.T) {
 		"an attribute twice":          {grant(`{"actions":["delete"],"before":{"tags":[{"a":1,"\u0061":2}]}}`), "change.before.tags[0].a comes twice" + in + ".change.before.tags[0].a)"},
 		"before twice":                {grant(`{"actions":["delete"],"before":{"a":1},"before":{}}`), "azurerm_role_assignment.cm: change.before comes twice"},
 		"a type twice":                {changesOf(`{"type":"azurerm_role_assignment","address":"a.b","mode":"managed","type":"a"}`), "a.b: type comes twice"},
+		"a type twice, after a body":  {changesOf(`{"change":"x","type":"azurerm_role_assignment","address":"a.b","mode":"managed","type":"a"}`), "a.b: type comes twice"},
 		"bytes in a value":            {grant("{\"actions\":[\"delete\"],\"before\":{\"a\":\"\xff\"}}"), "azurerm_role_assignment.cm: change.before.a is not valid UTF-8"},
 		"bytes in a name":             {grant("{\"actions\":[\"delete\"],\"before\":{\"\xff\":1}}"), "change.before is not valid UTF-8"},
 		"bytes in a type":             {changesOf("{\"type\":\"\xff\",\"address\":\"a.b\",\"mode\":\"managed\"}"), "a.b: type is not valid UTF-8"},
@@ -129,10 +130,11 @@ func TestReadBearsWhatMeansNothing(t *testing.T) {
 	}
 	p, err := Read(strings.NewReader(changesOf(
 		machine(`{"actions":["update"],"before":{"a":"`+strings.Repeat("x", 2<<20)+`"},"after":7,"after_unknown":"x"}`),
+		machine(`{"actions":"update","actions":7}`), machine(`"update"`),
 		machine("{\"actions\":[\"no-op\"],\"before\":{\"a\":\"\xff\",\"a\":1}}"),
 		grantOf("cm", deletion),
 	)), ReadOptions{MaxResource: 1 << 20})
-	if err != nil || p.Seen != 3 || p.Changing != 2 || len(p.Changes) != 1 {
+	if err != nil || p.Seen != 5 || p.Changing != 4 || len(p.Changes) != 1 {
 		t.Errorf("read: %+v, %v", p, err)
 	}
 }
