@@ -205,6 +205,9 @@ func (a *App) RenewNow(ctx context.Context, certificate, who string, force bool,
 	return k.RenewNow(ctx, certificate, who, force)
 }
 
+// sweepTime bounds the withdrawing of what an earlier life left behind, which an errand waits for.
+const sweepTime = 30 * time.Second
+
 // forErrand makes the claims of the configuration known, so that what is found is kept, and withdraws what an earlier
 // life left behind.
 func (a *App) forErrand(ctx context.Context, certificate string, progress func(assure.Attempt)) (*renew.Keeper, error) {
@@ -219,6 +222,9 @@ func (a *App) forErrand(ctx context.Context, certificate string, progress func(a
 			return nil, err
 		}
 		a.declared = true
+		sweep, done := context.WithTimeout(ctx, sweepTime)
+		defer done()
+		k.Sweep(sweep)
 	}
 	a.progress.Store(&progress)
 	return k, nil

@@ -151,7 +151,7 @@ func (k *Keeper) Run(ctx context.Context) {
 				swept = now
 				work.Go(func() {
 					defer func() { <-sweeping }()
-					k.sweep(ctx)
+					k.Sweep(ctx)
 				})
 			default:
 			}
@@ -227,8 +227,8 @@ func (k *Keeper) start(ctx context.Context, work *sync.WaitGroup, name string, s
 	})
 }
 
-// sweep withdraws what somebody who died left in a zone.
-func (k *Keeper) sweep(ctx context.Context) {
+// Sweep withdraws what somebody who died left in a zone. [Keeper.Run] does so all the time.
+func (k *Keeper) Sweep(ctx context.Context) {
 	n, err := Sweep(ctx, k.o.Ledger, k.writerOf, k.o.Now())
 	if err != nil && ctx.Err() == nil {
 		k.log.Error("withdraw abandoned DNS values", "error", err)
