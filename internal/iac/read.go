@@ -16,13 +16,13 @@ import (
 type ReadOptions struct {
 	// MaxResource is how many bytes one resource that matters may have (default 8 MiB).
 	MaxResource int
-	// MaxTotal is how many bytes all that is kept of the plan may have, as JSON (default 128 MiB).
+	// MaxTotal is how much memory all that is kept of the plan may take, roughly, in bytes (default 256 MiB).
 	MaxTotal int
 }
 
 const (
 	defaultMaxResource = 8 << 20
-	defaultMaxTotal    = 128 << 20
+	defaultMaxTotal    = 256 << 20
 )
 
 // showHint is what to do when something else came in.
@@ -286,7 +286,7 @@ func (in *intake) flag(into *bool) error {
 // keep counts what is kept.
 func (in *intake) keep(n int) error {
 	if in.left -= n; in.left < 0 {
-		return &ReadError{Offset: in.s.offset(), Path: in.s.where(), Text: fmt.Sprintf("what renewal may rest on of this plan has more than %d bytes", in.o.MaxTotal), Hint: "divide the configuration"}
+		return &ReadError{Offset: in.s.offset(), Path: in.s.where(), Text: fmt.Sprintf("what renewal may rest on of this plan takes more than %d bytes of memory", in.o.MaxTotal), Hint: "divide the configuration"}
 	}
 	return nil
 }

@@ -155,6 +155,24 @@ func (in *intake) element(light bool, body func(e *element) error) (*element, er
 	return e, in.shape(e, start)
 }
 
+// sizeChange is what a change takes besides its text, roughly, in bytes.
+const sizeChange = 512
+
+// decode returns a value of an element, which is at path in it.
+func (in *intake) decode(e *element, path string, raw []byte) (any, error) {
+	in.d.left = in.left
+	v, bad := in.d.decode(raw)
+	if bad == errTooMuch {
+		return nil, in.keep(in.left + 1)
+	}
+	in.left = in.d.left
+	if bad != nil {
+		e.wrong = bad.within(path)
+		return nil, in.shape(e, -1)
+	}
+	return v, nil
+}
+
 // shape is what is wrong with an element, as an error.
 func (in *intake) shape(e *element, start int64) error {
 	if e.wrong == nil {
@@ -222,7 +240,7 @@ func (in *intake) change(into *[]Change, counts bool) error {
 		in.p.Incomplete = append(in.p.Incomplete, shown(e.get(fAddress))+" has a mode that this version does not know")
 		return in.keep(len(e.text))
 	}
-	if err := in.keep(len(e.text) + len(e.raw)); err != nil {
+	if err := in.keep(sizeChange + len(e.text)); err != nil {
 		return err
 	}
 	c, err := in.made(e)
@@ -333,10 +351,9 @@ func (in *intake) made(e *element) (Change, error) {
 			values[p] = values[pBefore]
 			continue
 		}
-		got, bad := in.d.decode(e.raw[v.from:v.to])
-		if bad != nil {
-			e.wrong = bad.within(".change." + partNames[p])
-			return c, in.shape(e, -1)
+		got, err := in.decode(e, ".change."+partNames[p], e.raw[v.from:v.to])
+		if err != nil {
+			return c, err
 		}
 		values[p] = got
 	}

@@ -142,11 +142,28 @@ func TestReadBearsWhatMeansNothing(t *testing.T) {
 func TestReadBoundsAllThatItKeeps(t *testing.T) {
 	t.Parallel()
 	text := changesOf(slices.Repeat([]string{grantOf("cm", deletion)}, 100)...)
-	if _, err := Read(strings.NewReader(text), ReadOptions{MaxTotal: 5000}); err == nil || !strings.Contains(err.Error(), "more than 5000 bytes") {
+	if _, err := Read(strings.NewReader(text), ReadOptions{MaxTotal: 5000}); err == nil || !strings.Contains(err.Error(), "takes more than 5000 bytes of memory") {
 		t.Errorf("read: %v", err)
 	}
-	if _, err := Read(strings.NewReader(text), ReadOptions{MaxTotal: 50_000}); err != nil {
+	if _, err := Read(strings.NewReader(text), ReadOptions{MaxTotal: 200_000}); err != nil {
 		t.Error(err)
+	}
+	// Two bytes of JSON can become a map.
+	for _, many := range []string{`{}`, `[]`, `""`, `1`, `{"a":{}}`} {
+		text := changesOf(grantOf("cm", `{"actions":["delete"],"before":{"a":[`+strings.Repeat(many+",", 10_000)+`null]}}`))
+		if _, err := Read(strings.NewReader(text), ReadOptions{MaxTotal: 100_000}); err == nil || !strings.Contains(err.Error(), "of memory") {
+			t.Errorf("%s: %v", many, err)
+		}
+	}
+	for member, element := range map[string]string{
+		`"prior_state":{"values":{"root_module":{"resources":[|]}}}`: `{"address":"azurerm_dns_zone.z","mode":"managed","type":"azurerm_dns_zone"}`,
+		`"configuration":{"root_module":{"resources":[|]}}`:          `{"address":"azurerm_dns_zone.z","mode":"managed","type":"azurerm_dns_zone","expressions":{"a":{"references":["b.c"]}}}`,
+		`"deferred_changes":[|]`:                                     `{"resource_change":{"address":"azurerm_dns_zone.z","mode":"managed","type":"azurerm_dns_zone"}}`,
+	} {
+		text := planOf(strings.Replace(member, "|", strings.Join(slices.Repeat([]string{element}, 1000), ","), 1))
+		if _, err := Read(strings.NewReader(text), ReadOptions{MaxTotal: 10_000}); err == nil || !strings.Contains(err.Error(), "of memory") {
+			t.Errorf("%s: %v", member, err)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ func (in *intake) later() error {
 		}
 		if string(e.word(fMode)) == "managed" && Matters(e.get(fType)) {
 			in.late = append(in.late, e.get(fAddress))
-			return in.keep(len(e.text))
+			return in.keep(sizeValue + len(e.text))
 		}
 		return nil
 	})
@@ -62,7 +62,7 @@ func (in *intake) kept() error {
 		return nil
 	}
 	in.held = append(in.held, heldAs(e.get(fAddress), e.get(fDeposed)))
-	return in.keep(len(e.text))
+	return in.keep(sizeValue + len(e.text))
 }
 
 // heldAs tells an object from those that are left over from replacements at the same address.
@@ -140,21 +140,22 @@ func (in *intake) block(at string) error {
 	if err != nil || e.foreign() || string(e.word(fMode)) != "managed" || len(e.raw) == 0 {
 		return err
 	}
-	v, bad := in.d.decode(e.raw)
-	if bad != nil {
-		e.wrong = bad.within(".expressions")
-		return in.shape(e, -1)
+	before := in.left
+	v, err := in.decode(e, ".expressions", e.raw)
+	if err != nil {
+		return err
 	}
+	in.left = before // only the references are kept
 	out := map[string][]string{}
 	refers(out, "", v)
 	if len(out) == 0 {
 		return nil
 	}
-	n := 0
+	n := sizeMap + len(e.text)
 	for k, v := range out {
-		n += len(k)
+		n += sizeGroup + len(k)
 		for _, r := range v {
-			n += len(r)
+			n += sizeValue + len(r)
 		}
 	}
 	in.refers[at+e.get(fAddress)] = out

@@ -107,7 +107,7 @@ func TestReadFoldsActions(t *testing.T) {
 	for actions, want := range map[string]Action{
 		`["no-op"]`: NoOp, `["create"]`: Create, `["read"]`: Reading, `["update"]`: Update, `["delete"]`: Delete, `["forget"]`: Forget,
 		`["delete","create"]`: DeleteCreate, `["create","delete"]`: CreateDelete, `["create","forget"]`: CreateForget, `["forget","create"]`: ForgetCreate,
-		`[ "\u0064\u0065\u006c\u0065\u0074\u0065" , "create" ]`: DeleteCreate,
+		`[ "\u0064\u0065\u006C\u0065\u0074\u0065" , "create" ]`: DeleteCreate,
 		`["CreateThenDelete"]`: UnknownAction, `[]`: UnknownAction, `["delete","delete"]`: UnknownAction, `["delete+create"]`: UnknownAction, `["delete","create","delete"]`: UnknownAction,
 		`["` + strings.Repeat("x", 1000) + `"]`: UnknownAction, `["create",""]`: UnknownAction, `[""]`: UnknownAction,
 	} {

@@ -19,7 +19,20 @@ type decoder struct {
 	raw   []byte
 	pos   int
 	names map[string]string
+	// left is how much memory may still be taken, roughly, in bytes: two bytes of JSON can become a map.
+	left int
 }
+
+// What values take besides their text, roughly, in bytes. A map's members are kept in groups of eight.
+const (
+	sizeValue = 16
+	sizeText  = 24 // of strings, numbers and lists
+	sizeMap   = 48
+	sizeGroup = 288
+)
+
+// errTooMuch is for values that take more memory than is left. It is no fault of theirs.
+var errTooMuch = &shapeError{text: "takes too much memory"}
 
 // shapeError is what is wrong with a value, and where in it.
 type shapeError struct{ path, text string }
@@ -48,6 +61,9 @@ func (d *decoder) next() byte {
 }
 
 func (d *decoder) value() (any, *shapeError) {
+	if d.left -= sizeValue; d.left < 0 {
+		return nil, errTooMuch
+	}
 	switch c := d.next(); c {
 	case '{':
 		return d.object()
@@ -55,6 +71,7 @@ func (d *decoder) value() (any, *shapeError) {
 		return d.list()
 	case '"':
 		b, err := d.text()
+		d.left -= sizeText + len(b)
 		return string(b), err
 	case 't':
 		d.pos += len("true")
@@ -70,6 +87,7 @@ func (d *decoder) value() (any, *shapeError) {
 	for d.pos < len(d.raw) && inNumber(d.raw[d.pos]) {
 		d.pos++
 	}
+	d.left -= sizeText + d.pos - from
 	return json.Number(d.raw[from:d.pos]), nil
 }
 
@@ -79,6 +97,7 @@ func inNumber(c byte) bool {
 
 func (d *decoder) object() (any, *shapeError) {
 	d.pos++
+	d.left -= sizeMap
 	out := map[string]any{}
 	for {
 		switch d.next() {
@@ -93,6 +112,9 @@ func (d *decoder) object() (any, *shapeError) {
 		if err != nil {
 			return nil, err
 		}
+		if len(out)%8 == 0 {
+			d.left -= sizeGroup
+		}
 		name := d.name(b)
 		if _, twice := out[name]; twice {
 			return nil, &shapeError{path: "." + name, text: "comes twice"}
@@ -100,7 +122,9 @@ func (d *decoder) object() (any, *shapeError) {
 		d.next()
 		d.pos++ // the colon
 		v, err := d.value()
-		if err != nil {
+		if err == errTooMuch {
+			return nil, err
+		} else if err != nil {
 			return nil, err.within("." + name)
 		}
 		out[name] = v
@@ -109,6 +133,7 @@ func (d *decoder) object() (any, *shapeError) {
 
 func (d *decoder) list() (any, *shapeError) {
 	d.pos++
+	d.left -= sizeText
 	out := []any{}
 	for {
 		switch d.next() {
@@ -120,7 +145,9 @@ func (d *decoder) list() (any, *shapeError) {
 			continue
 		}
 		v, err := d.value()
-		if err != nil {
+		if err == errTooMuch {
+			return nil, err
+		} else if err != nil {
 			return nil, err.within("[" + strconv.Itoa(len(out)) + "]")
 		}
 		out = append(out, v)
@@ -152,6 +179,7 @@ func (d *decoder) name(b []byte) string {
 		return s
 	}
 	s := string(b)
+	d.left -= len(b)
 	if len(b) <= maxInternedLen && len(d.names) < maxInterned {
 		if d.names == nil {
 			d.names = map[string]string{}
