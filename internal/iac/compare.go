@@ -16,8 +16,8 @@ type fate struct {
 	taker *Tie
 	// maybe is something created elsewhere that may be for the same principal.
 	maybe *Tie
-	// twin is the other address of one and the same object.
-	twin *Tie
+	// twin is the other address of one and the same object, again the address at which the like of it is made anew.
+	twin, again *Tie
 	// why says, as a clause, what nobody knows; was is what it would be if renewal did rest on the tie.
 	why string
 	was Class
@@ -59,7 +59,7 @@ func (j *judge) fate(t *Tie) fate {
 	if whole {
 		return best
 	}
-	f := fate{class: Lost, taker: best.taker, twin: best.twin}
+	f := fate{class: Lost, taker: best.taker, twin: best.twin, again: j.again(t)}
 	if u := j.guess(t, &f); u != nil {
 		return fate{class: Unknown, by: u, why: unknownParts(u)}
 	}
@@ -70,12 +70,26 @@ func (j *judge) fate(t *Tie) fate {
 				f.class = Narrowed
 			}
 		}
-		if f.class == Narrowed && t.Doubt != "" && slices.ContainsFunc(f.left, func(u *Tie) bool { return u.Doubt == "" && j.stays(u) }) {
-			// A broad grant goes, and one that is made for DNS stays: that is the one which renewal rests on.
+		if f.class == Narrowed && (t.Doubt != "" || t.Certain) && j.spare(t, f.left) {
 			return fate{class: Safe}
 		}
 	}
 	return f
+}
+
+// spare reports whether a grant that is made for more than DNS goes, and grants that are made for DNS stay, in every zone
+// that the plan shows: then those are what renewal rests on.
+func (j *judge) spare(t *Tie, left []*Tie) bool {
+	left = slices.DeleteFunc(slices.Clone(left), func(u *Tie) bool {
+		return u.Certain || u.Doubt != "" || u.Rights&t.Rights != t.Rights || u.Condition != "" && u.Condition != t.Condition || !j.stays(u)
+	})
+	for i := range j.before {
+		z := &j.before[i]
+		if z.Kind == KindZone && !z.Idle && t.Scope.Covers(z.Scope) && !slices.ContainsFunc(left, func(u *Tie) bool { return u.Scope.Covers(z.Scope) }) {
+			return false
+		}
+	}
+	return len(left) > 0
 }
 
 // cover finds the best tie after the plan that allows some rights wherever t does.
@@ -86,7 +100,7 @@ func (j *judge) cover(t *Tie, rights Right) (best fate, found bool) {
 		if !u.Covers(&want) || len(u.Unknown) > 0 || u.From.Change.Do == UnknownAction {
 			continue
 		}
-		if u.Doubt != "" && t.Doubt == "" && (u.From.Change != t.From.Change || !strings.EqualFold(u.Permission, t.Permission)) {
+		if u.Doubt != "" && !u.Certain && t.Doubt == "" && (u.From.Change != t.From.Change || !strings.EqualFold(u.Permission, t.Permission)) {
 			continue // nobody knows whether it allows as much
 		}
 		if taker := j.taken(u); taker != nil {
@@ -187,6 +201,20 @@ func (j *judge) guess(t *Tie, f *fate) *Tie {
 	return nil
 }
 
+// again finds where a plan makes the like of what it destroys, under another address: then a moved block keeps it.
+func (j *judge) again(t *Tie) *Tie {
+	if t.Kind == KindGrant || t.Who == "" || t.From.Change.Do != Delete {
+		return nil
+	}
+	for i := range j.after {
+		u := &j.after[i]
+		if c := u.From.Change; u.Kind == t.Kind && u.Who == t.Who && c != t.From.Change && c.Makes() && c.Before == nil && c.Type == t.From.Change.Type && u.Condition == t.Condition {
+			return u
+		}
+	}
+	return nil
+}
+
 // possible reports whether u may cover t, whatever its unknown parts turn out to be.
 func possible(u, t *Tie) bool {
 	open := func(p Part) bool { return slices.Contains(u.Unknown, p) }
@@ -201,7 +229,7 @@ func possible(u, t *Tie) bool {
 func (j *judge) remains(t *Tie) (left []*Tie) {
 	for _, u := range j.will[t.key()] {
 		if u.Rights&t.Rights != 0 && u.Scope.Overlaps(t.Scope) && len(u.Unknown) == 0 && u.From.Change.Do != UnknownAction && j.taken(u) == nil &&
-			!(t.ID != "" && strings.EqualFold(t.ID, u.ID) && u.From.Change != t.From.Change) && !(u.Doubt != "" && t.Doubt == "") {
+			!(t.ID != "" && strings.EqualFold(t.ID, u.ID) && u.From.Change != t.From.Change) && !(u.Doubt != "" && !u.Certain && t.Doubt == "") {
 			left = append(left, u)
 		}
 	}

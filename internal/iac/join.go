@@ -128,6 +128,9 @@ func stopped(c *Certificate, t *Tie, dns bool) answer {
 	} else if !dns {
 		return no
 	}
+	if t.Condition == "wildcard names" && !slices.ContainsFunc(c.Names, func(n string) bool { return strings.HasPrefix(n, "*.") }) {
+		return no
+	}
 	place := maybe
 	if len(t.Scope) > 0 {
 		place = within(t.Scope, c)

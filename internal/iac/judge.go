@@ -107,7 +107,7 @@ func (j *judge) tell(t *Tie, f fate) {
 	}
 	if t.Doubt != "" && f.class != Unknown {
 		switch {
-		case len(rest) > 0 && len(t.Unknown) == 0: // the inventory knows that it is used
+		case len(rest) > 0 && len(t.Unknown) == 0 && !t.vague(): // the inventory knows that it is used
 		case j.unused(t): // and here, that it is not
 			return
 		default:
@@ -115,6 +115,11 @@ func (j *judge) tell(t *Tie, f fate) {
 		}
 	}
 	j.add(t, f, rest)
+}
+
+// vague reports whether a tie does not even say what it allows or forbids: then no inventory can tell what it is worth.
+func (t *Tie) vague() bool {
+	return t.Rights == 0 && len(t.Members) == 0 && (t.Kind == KindGrant || t.Kind == KindBlock)
 }
 
 func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
@@ -147,8 +152,8 @@ func (j *judge) verdict() Verdict {
 	})
 	v := Verdict{Class: Safe, Findings: []Finding{}}
 	seen := map[string]bool{}
-	for _, f := range j.found {
-		if seen[f.Fingerprint] || j.follows(f) {
+	for i, f := range j.found {
+		if seen[f.Fingerprint] || j.follows(f) || slices.ContainsFunc(j.found[:i], f.repeats) {
 			continue
 		}
 		seen[f.Fingerprint] = true
@@ -178,6 +183,12 @@ func (j *judge) follows(f judged) bool {
 		}
 	}
 	return false
+}
+
+// repeats reports whether a worse finding tells of the same resource and the same thing already.
+func (f judged) repeats(g judged) bool {
+	t, u := f.tie, g.tie
+	return t != nil && u != nil && t.Kind == u.Kind && t.Kind != KindGrant && t.Kind != KindBlock && t.From.Change == u.From.Change && t.key() == u.key()
 }
 
 // bound are the kinds that name an identity and go with it.

@@ -14,7 +14,7 @@ func repair(t *Tie, f fate) string {
 	case Collision:
 		return collisionRepair(t, f)
 	}
-	if t.Repair != "" && !(f.class == Lost && f.taker != nil) {
+	if t.Repair != "" && f.taker == nil && f.twin == nil && f.again == nil {
 		return t.Repair
 	}
 	switch f.class {
@@ -56,6 +56,8 @@ func lostRepair(t *Tie, f fate) string {
 		return "Put the resource back into the code:\n\nresource " + quote(c.Type) + " " + quote(resourceName(c.Address)) + " {\n  # as it was\n}"
 	case f.taker != nil:
 		return fmt.Sprintf("Add %s to the members of %s, or name a single member there instead of all of them.", orElse(t.Principal, "the renewer"), f.taker.From.Change.Address)
+	case f.again != nil:
+		return fmt.Sprintf("Say that it has moved, and nothing is destroyed:\n\nmoved {\n  from = %s\n  to   = %s\n}", c.Was(), f.again.From.Change.Address)
 	case f.twin != nil:
 		return "Take one of the two addresses out of the state without destroying the object:\n\n" + removed(c.Address)
 	case c.Do == Update || c.Do == NoOp:

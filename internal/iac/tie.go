@@ -100,6 +100,10 @@ type Tie struct {
 	// Doubt, when not empty, says why nobody can tell from the plan alone whether renewal rests on this (a custom role that
 	// the plan does not hold, a broad role where no zone is known). What happens to it is then UNKNOWN, never LOST.
 	Doubt string
+	// Certain is for a grant that is made for more than DNS and allows certainly what it says: the doubt, if there is one, is
+	// only about renewal resting on it. As a successor it counts in full, where another one in doubt covers nothing for
+	// certain; and it may go where one that is made for DNS stays.
+	Certain bool
 	// Others, of a grant, says that it is authoritative: whoever else holds the permission at exactly this scope loses it
 	// when this is created or changed. Members then lists all principals who hold it. An empty Permission stands for every
 	// one there is. Of a block, Members are those whom it lets pass: the authorities that CAA records still allow.

@@ -13,30 +13,33 @@ func (j *judge) summary(t *Tie, f fate, rest []*Certificate) string {
 	case Safe:
 		return j.mended(t, rest)
 	case Lost:
-		s = j.who(rest, "stops renewing", "stop renewing", "Renewal stops") + ": " + lost(t, f) + "."
+		s = names(rest, "stops renewing", "stop renewing", "Renewal stops") + ": " + lost(t, f) + "."
 	case Narrowed:
-		s = j.who(rest, "may stop renewing", "may stop renewing", "Renewal is cut back") + ": " + narrowed(t, f) + "."
+		s = names(rest, "may stop renewing", "may stop renewing", "Renewal is cut back") + ": " + narrowed(t, f) + "."
 	case Collision:
-		s = collision(t, f) + " Then " + j.then(rest, "stops renewing", "stop renewing", "renewal stops") + "."
+		s = collision(t, f) + ": then " + names(rest, "stops renewing", "stop renewing", "renewal stops") + "."
 	case Gap:
-		s = gap(t, f) + ", and if the second step fails it stays gone: then " + j.then(rest, "stops renewing", "stop renewing", "renewal stops") + "."
+		s = gap(t, f) + names(rest, "cannot renew", "cannot renew", "nothing that rests on it can renew") + ", nor afterwards if the second step fails."
+		if len(rest) == 0 && len(j.inv.Certificates) == 0 {
+			return s
+		}
 	case Orphaned:
-		return capital(thing(t)) + " leaves the state and lives on: " + j.then(rest, "goes on renewing", "go on renewing", "renewal goes on") +
+		return capital(thing(t)) + " leaves the state and lives on: " + names(rest, "goes on renewing", "go on renewing", "renewal goes on") +
 			", but no plan will show when it is deleted."
 	case Blocked:
-		s = j.who(rest, "stops renewing", "stop renewing", "Renewal is blocked") + ": " + blocked(t) + "."
+		none := "Renewal is blocked"
+		if len(t.Members) > 0 {
+			none = "Renewal by any other authority is blocked"
+		}
+		s = names(rest, "stops renewing", "stop renewing", none) + ": " + blocked(t) + "."
 	case Unknown:
-		return j.unknown(t, f, rest)
+		return unknown(t, f, rest)
 	}
-	return s + j.when(rest, t)
+	return s + j.when(rest)
 }
 
-// who names certificates as the subject of a sentence.
-func (j *judge) who(rest []*Certificate, one, many, none string) string {
-	return capital(j.then(rest, one, many, none))
-}
-
-func (j *judge) then(rest []*Certificate, one, many, none string) string {
+// names are certificates as the subject of a sentence.
+func names(rest []*Certificate, one, many, none string) string {
 	names := namesOf(rest)
 	switch len(names) {
 	case 0:
@@ -44,31 +47,28 @@ func (j *judge) then(rest []*Certificate, one, many, none string) string {
 	case 1:
 		return names[0] + " " + one
 	case 2, 3:
-		return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " " + many
+		return list(names) + " " + many
 	}
 	return fmt.Sprintf("%s and %d more certificates %s", strings.Join(names[:2], ", "), len(names)-2, many)
 }
 
 // when says how long nobody notices.
-func (j *judge) when(rest []*Certificate, t *Tie) string {
+func (j *judge) when(rest []*Certificate) string {
 	next, end := first(rest, func(c *Certificate) time.Time { return c.Next }), first(rest, func(c *Certificate) time.Time { return c.NotAfter })
-	only := func(c *Certificate) string {
-		if len(namesOf(rest)) == 1 {
-			return ""
-		}
-		return " (" + c.Name + ")"
-	}
+	const fine = "; until then everything looks fine."
 	switch {
+	case next != nil && next == end:
+		return fmt.Sprintf(" %s is due for renewal on %s, and ends on %s", next.Name, j.moment(next.Next), j.moment(end.NotAfter)) + fine
 	case next != nil && end != nil:
-		return fmt.Sprintf(" The first renewal to fail is due on %s%s, and the first certificate ends on %s%s; until then everything looks fine.", j.moment(next.Next), only(next), j.moment(end.NotAfter), only(end))
+		return fmt.Sprintf(" %s is due for renewal on %s, and %s ends on %s", next.Name, j.moment(next.Next), end.Name, j.moment(end.NotAfter)) + fine
 	case next != nil:
-		return fmt.Sprintf(" The first renewal to fail is due on %s%s; until then everything looks fine.", j.moment(next.Next), only(next))
+		return fmt.Sprintf(" %s is due for renewal on %s", next.Name, j.moment(next.Next)) + fine
 	case end != nil:
-		return fmt.Sprintf(" The first certificate ends on %s%s; until then everything looks fine.", j.moment(end.NotAfter), only(end))
+		return fmt.Sprintf(" %s ends on %s", end.Name, j.moment(end.NotAfter)) + fine
 	case len(rest) == 0 && len(j.inv.Certificates) > 0:
 		return " No certificate of the inventory is known to rest on it."
 	}
-	return " Nothing shows until certificates end."
+	return " Nothing shows it until certificates end."
 }
 
 // moment is a time with how far off it is, if the inventory has a time of its own.
@@ -172,33 +172,38 @@ func prefixed(article, s string) string {
 
 // lost says what is lost, by what, and what stops with it.
 func lost(t *Tie, f fate) string {
-	var s string
 	c := t.From.Change
+	stale := t.Stale != "" && c.Makes()
+	var s string
 	switch {
 	case f.drift:
-		s = thing(t) + " was deleted outside the code, and this plan does not bring it back"
+		return thing(t) + " was deleted outside the code, and this plan does not bring it back"
 	case f.taker == t:
-		s = fmt.Sprintf("%s names everybody who has %s on %s, and does not name whoever renews them", c.Address, right(t), place(t))
+		return fmt.Sprintf("%s names everybody who has %s on %s, and not whoever renews them", c.Address, right(t), place(t))
 	case f.taker != nil:
-		s = fmt.Sprintf("%s loses %s on %s, because %s names everybody who has it and does not name it", name(t), right(t), place(t), f.taker.From.Change.Address)
+		return fmt.Sprintf("%s loses %s on %s, because %s names everybody who has it, and not this one", name(t), right(t), place(t), f.taker.From.Change.Address)
 	case f.twin != nil:
-		s = fmt.Sprintf("%s is destroyed at %s; %s is the same object, and goes with it", thing(t), c.Address, f.twin.From.Change.Address)
-	case t.Stale != "" && c.Makes():
-		s = thing(t) + " is made anew, and " + t.Stale
+		return fmt.Sprintf("%s is destroyed at %s; %s is the same object, and goes with it", thing(t), c.Address, f.twin.From.Change.Address)
+	case stale:
+		return thing(t) + " is made anew, and " + t.Stale
+	case f.again != nil && t.Stale != "":
+		return fmt.Sprintf("%s is destroyed and made anew at %s, and %s", thing(t), f.again.From.Change.Address, t.Stale)
+	case t.vague():
+		return name(t) + " loses " + right(t)
 	case t.Kind == KindGrant:
 		s = fmt.Sprintf("%s loses %s on %s", name(t), right(t), place(t))
 	case c.Destroys():
 		s = thing(t) + " is destroyed"
 	default:
-		s = thing(t) + " is no longer what it was"
+		s = thing(t) + " changes"
 	}
 	if t.Effect != "" {
 		s += ", so " + t.Effect
 	}
 	switch {
 	case f.maybe != nil:
-		s += fmt.Sprintf(". %s may be for the same, which the plan does not know yet, and would then collide with it", f.maybe.From.Change.Address)
-	case f.taker == nil && f.twin == nil && !f.drift && !(t.Stale != "" && c.Makes()) && t.Kind == KindGrant:
+		s += fmt.Sprintf(". %s may take its place (%s), but nothing says that it is for the same, or that it comes first", f.maybe.From.Change.Address, unknownParts(f.maybe))
+	case t.Kind == KindGrant:
 		s += ", and nothing else in this plan allows it"
 	}
 	return s
@@ -247,67 +252,73 @@ func was(t, u *Tie) string {
 
 // collision says how two equal ones get into each other's way.
 func collision(t *Tie, f fate) string {
-	s := fmt.Sprintf("%s is destroyed at %s and made at %s, in no order.", capital(thing(t)), t.From.Change.Address, f.by.From.Change.Address)
 	if f.by.From.Change == t.From.Change {
-		s = fmt.Sprintf("%s is made a second time and the first is then destroyed: both are one object, which is gone afterwards.", capital(thing(t)))
-		return s
+		return capital(thing(t)) + " is made a second time, and then the first is destroyed: both are one object, and it is gone"
 	}
+	s := fmt.Sprintf("%s is destroyed at %s and made at %s, in no order. ", capital(thing(t)), t.From.Change.Address, f.by.From.Change.Address)
 	switch {
 	case azure(t.From.Change) && t.Kind == KindGrant:
-		return s + " Azure refuses a second one while the first is there (409 RoleAssignmentExists), the first is destroyed all the same, and none is left."
+		return s + "As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left"
 	case azure(t.From.Change):
-		return s + " Azure refuses a second one while the first is there, the first is destroyed all the same, and none is left."
+		return s + "As long as the first is there Azure refuses the second, the first is destroyed all the same, and none is left"
 	}
-	return s + " Both are the same to the cloud: if the deletion comes last, it takes away what was just made."
+	return s + "Both are the same to the cloud: if the deletion comes last, it takes away what was just made"
 }
 
+// gap says when there is nothing; who is hurt follows.
 func gap(t *Tie, f fate) string {
 	if f.by != nil && f.by.From.Change != t.From.Change {
 		how := "made"
 		if !f.by.From.Change.Makes() {
 			how = "changed"
 		}
-		return fmt.Sprintf("%s goes, and what replaces it (%s) is %s in no order with that: there may be nothing in between", capital(thing(t)), f.by.From.Change.Address, how)
+		return fmt.Sprintf("%s goes, and %s, which replaces it, is %s in no order with that: in between ", capital(thing(t)), f.by.From.Change.Address, how)
 	}
-	return capital(thing(t)) + " is destroyed first and made again afterwards: nothing in between"
+	return capital(thing(t)) + " is destroyed first and made again afterwards: in between "
 }
 
 func blocked(t *Tie) string {
 	s := t.Permission
-	if s == "" {
+	switch s {
+	case "":
 		s = name(t)
+	case "CAA":
+		s = "a CAA record"
+	case "static TXT record":
+		s = "a " + s
 	}
 	if p := place(t); p != "everything" && !strings.Contains(s, p) {
 		s += " on " + p
 	}
-	s += " is added"
-	if !t.From.Change.Makes() {
-		s = strings.TrimSuffix(s, " is added") + " forbids more than before"
+	if t.From.Change.Makes() {
+		s += " is added"
+	} else {
+		s += " forbids more than before"
 	}
 	if t.Effect != "" {
-		s += ", so " + t.Effect
+		s += ", and " + t.Effect
 	}
 	return s
 }
 
-func (j *judge) unknown(t *Tie, f fate, rest []*Certificate) string {
-	on := j.then(rest, "goes on renewing", "go on renewing", "renewal goes on")
+func unknown(t *Tie, f fate, rest []*Certificate) string {
+	on := names(rest, "goes on renewing", "go on renewing", "renewal goes on")
 	switch {
 	case f.taker == t:
 		return fmt.Sprintf("%s names everybody who has %s on %s: whoever else has it today loses it, and this plan does not show who that is.", t.From.Change.Address, right(t), place(t))
 	case t.Kind == KindBlock:
-		return fmt.Sprintf("Nobody can tell whether %s: %s, and %s.", on, blocked(t), f.why)
+		return fmt.Sprintf("%s. Nobody can tell from this plan whether %s: %s.", capital(blocked(t)), on, f.why)
 	case f.was != "":
 		what := lost(&Tie{Kind: t.Kind, Principal: t.Principal, Who: t.Who, Rights: t.Rights, Permission: t.Permission, Scope: t.Scope, At: t.At, Place: t.Place, From: t.From, Stale: t.Stale}, fate{class: f.was, taker: f.taker, twin: f.twin, drift: f.drift})
 		switch f.was {
 		case Narrowed:
 			what = narrowed(t, f)
 		case Gap:
-			what = gap(t, f)
+			what = strings.TrimSuffix(gap(t, f), ": in between ")
 		case Orphaned:
 			what = thing(t) + " leaves the state and lives on"
 		case Collision:
-			what = strings.TrimSuffix(collision(t, f), ".")
+			what = collision(t, f)
 		}
 		return fmt.Sprintf("%s. Nobody can tell from this plan whether renewal rests on it: %s.", capital(what), f.why)
 	case f.by != nil && f.by.From.Change.Do == DeleteCreate:
@@ -341,7 +352,7 @@ func unknownParts(u *Tie) string {
 // mended is what is said of something that is gone already and that the plan gives back.
 func (j *judge) mended(t *Tie, rest []*Certificate) string {
 	return fmt.Sprintf("%s was deleted outside the code, and until this plan is applied %s. The plan gives it back: apply it, and prove renewal afterwards.",
-		capital(thing(t)), j.then(rest, "cannot renew", "cannot renew", "nothing that rests on it renews"))
+		capital(thing(t)), names(rest, "cannot renew", "cannot renew", "nothing that rests on it renews"))
 }
 
 func incompleteSummary(p *Plan) string {
