@@ -149,16 +149,6 @@ func azureInstance(st *State, r *Side, kind, name string) *Side {
 	return nil
 }
 
-// refersTo reports whether an attribute's expression refers to any resource of a type.
-func refersTo(r *Side, attribute, prefix string) bool {
-	for _, ref := range r.Change.Refers[attribute] {
-		if strings.HasPrefix(ref, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
 // keyOf is the key of an instance with its brackets: `["a"]`, `[0]`; empty when it has none.
 func keyOf(address string) string {
 	if !strings.HasSuffix(address, "]") {
