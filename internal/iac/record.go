@@ -34,9 +34,9 @@ func recordTies(s *State, r dnsRecord, all func(*State) []dnsRecord) []Tie {
 	case "TXT":
 		if challenge {
 			return []Tie{{
-				Kind: KindBlock, Principal: r.name, Permission: "static TXT record", At: r.name, Object: "TXT " + r.name,
+				Kind: KindBlock, Principal: r.name, Permission: "a static TXT record", At: r.name, Object: "TXT " + r.name,
 				Effect: "it stands where the renewer has to write " + r.name + ": one of the two overwrites the other, or is refused",
-				Repair: "Leave the TXT record " + r.name + " to the renewer: take it out of the code",
+				Repair: "Leave the TXT record " + r.name + " to the renewer: take it out of the code.",
 			}}
 		}
 	case "CNAME":
@@ -72,7 +72,7 @@ func (r dnsRecord) tie(s *State, all func(*State) []dnsRecord) Tie {
 		}
 	}
 	t := Tie{
-		Kind: KindRecord, Principal: r.name, Permission: kind, At: r.name, Object: kind + " " + r.name,
+		Kind: KindRecord, Principal: r.name, Who: "the " + kind + " record " + r.name, Permission: kind, At: r.name, Object: kind + " " + r.name,
 		Condition: strings.ToLower(kind) + " " + strings.Join(targets, ", "),
 	}
 	if !r.known {
@@ -126,9 +126,9 @@ func caaTies(s *State, r dnsRecord, all func(*State) []dnsRecord) (out []Tie) {
 	add := func(members []string, condition, names string) {
 		members = slices.Compact(members)
 		t := Tie{
-			Kind: KindBlock, Principal: r.name, Permission: "CAA", At: r.name, Condition: condition, Members: members, Object: "CAA " + r.name,
+			Kind: KindBlock, Principal: r.name, Permission: "a CAA record", At: r.name, Condition: condition, Members: members, Object: "CAA " + r.name,
 			Effect: "it forbids every authority to issue for " + names + r.name,
-			Repair: "Name the authority that issues these certificates in the CAA records of " + r.name,
+			Repair: "Name the authority that issues these certificates in the CAA records of " + r.name + ".",
 		}
 		if len(members) > 0 {
 			t.Effect = "it lets only " + strings.Join(members, " and ") + " issue for " + names + r.name

@@ -1,0 +1,398 @@
+package iac
+
+import (
+	"slices"
+	"strings"
+)
+
+// awsWho is an identity: kind is "role", "user" or "group". Names are in lower case: IAM takes no two that differ by case
+// alone. Of two accounts in one plan, equal names are taken for one identity.
+type awsWho struct{ kind, name string }
+
+// What a plan knows of a policy.
+type awsStatus int
+
+const (
+	awsKnown   awsStatus = iota
+	awsUnknown           // it is in the plan, and known only after the apply
+	awsAbsent            // it is not in the plan
+)
+
+// awsBinding is that a policy applies to an identity.
+type awsBinding struct {
+	who      awsWho // its name is empty when the plan does not know it
+	doc      awsDocument
+	status   awsStatus
+	policy   string // its ARN, or the name of an inline policy
+	name     string // for people
+	inline   bool
+	chain    []*Side // what makes it: the attachment first
+	via      awsWho  // the group
+	members  []awsWho
+	sole     bool // nobody but the members keeps the policy
+	unlisted bool // an exclusive list may or may not name it
+}
+
+// id is what IAM tells such bindings apart by.
+func (b *awsBinding) id() string {
+	if b.inline {
+		return b.who.name + ":" + b.policy
+	}
+	return b.who.name + "/" + b.policy
+}
+
+var awsKinds = []string{"role", "user", "group"}
+
+// awsBindings lists which policies apply to whom on one side, and what this side's exclusive lists have taken away.
+func (s *State) awsBindings() (list []awsBinding, revoked map[string]*Side) {
+	owned := map[string]bool{} // bindings that resources of their own make, on either side
+	for _, st := range s.sides() {
+		for _, k := range awsKinds {
+			for _, r := range st.Of("aws_iam_" + k + "_policy_attachment") {
+				owned[strings.ToLower(k+"/"+r.Text(k)+"/"+r.Text("policy_arn"))] = true
+			}
+			for _, r := range st.Of("aws_iam_" + k + "_policy") {
+				owned[strings.ToLower(k+":"+r.Text(k)+":"+r.Text("name"))] = true
+			}
+			for _, r := range st.Of("aws_iam_policy_attachment") {
+				for _, n := range r.Texts(k + "s") {
+					owned[strings.ToLower(k+"/"+n+"/"+r.Text("policy_arn"))] = true
+				}
+			}
+		}
+	}
+	for _, k := range awsKinds {
+		for _, r := range s.Of("aws_iam_" + k + "_policy_attachment") {
+			b := s.awsManaged(r, "policy_arn")
+			b.who = s.awsHolder(r, k, k)
+			b.chain = append([]*Side{r}, b.chain...)
+			list = append(list, b)
+		}
+		for _, r := range s.Of("aws_iam_" + k + "_policy") {
+			b := awsInline(r.Text("name"), r, "policy")
+			b.who = s.awsHolder(r, k, k)
+			b.chain = []*Side{r}
+			list = append(list, b)
+		}
+	}
+	for _, r := range s.Of("aws_iam_policy_attachment") {
+		var members []awsWho
+		for _, k := range awsKinds {
+			for _, n := range r.Texts(k + "s") {
+				members = append(members, awsWho{k, strings.ToLower(n)})
+			}
+			if !r.Known(k + "s") {
+				members = append(members, s.awsHolder(r, k, k+"s"))
+			}
+		}
+		for _, m := range members {
+			b := s.awsManaged(r, "policy_arn")
+			b.who, b.members, b.sole = m, members, true
+			b.chain = append([]*Side{r}, b.chain...)
+			list = append(list, b)
+		}
+	}
+	for _, r := range s.Of("aws_iam_role") {
+		list = append(list, s.awsOwn(r, owned)...)
+	}
+	for i := range list {
+		if r := s.awsIdentity(list[i].who); r != nil && !slices.Contains(list[i].chain, r) {
+			list[i].chain = append(list[i].chain, r)
+		}
+	}
+	list, revoked = s.awsRevoke(list)
+	return append(list, s.awsMembers(list)...), revoked
+}
+
+// awsOwn are the policies that a role's own attributes list. Both are computed where the code does not set them, and then
+// show what other resources have attached.
+func (s *State) awsOwn(r *Side, owned map[string]bool) (list []awsBinding) {
+	who := awsWho{"role", strings.ToLower(r.Text("name"))}
+	for i := range r.Len("inline_policy") {
+		n := r.Text("inline_policy", i, "name")
+		if owned[strings.ToLower("role:"+r.Text("name")+":"+n)] {
+			continue
+		}
+		if b := awsInline(n, r, "inline_policy", i, "policy"); n != "" {
+			b.who, b.chain = who, []*Side{r}
+			list = append(list, b)
+		}
+	}
+	arns := r.Texts("managed_policy_arns")
+	for _, arn := range arns {
+		if !owned[strings.ToLower("role/"+r.Text("name")+"/"+arn)] {
+			b := s.awsPolicy(arn)
+			b.who, b.chain = who, append([]*Side{r}, b.chain...)
+			list = append(list, b)
+		}
+	}
+	for _, a := range []string{"managed_policy_arns", "inline_policy"} {
+		if !r.Known(a) && len(r.Change.Refers[a]) > 0 {
+			b := awsBinding{status: awsUnknown, name: a}
+			if p := s.referred(r, a, "aws_iam_policy"); p != nil && len(r.Change.Refers[a]) <= 2 {
+				b = s.awsOf(p)
+			}
+			b.who, b.chain = who, append([]*Side{r}, b.chain...)
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+func awsInline(name string, r *Side, path ...any) awsBinding {
+	b := awsBinding{policy: name, name: name, inline: true}
+	v, known := r.Get(path...)
+	if b.doc, known = awsRead(text(v), known); !known {
+		b.status = awsUnknown
+	}
+	return b
+}
+
+func awsRead(text string, known bool) (awsDocument, bool) {
+	if !known {
+		return nil, false
+	}
+	return readPolicy(text)
+}
+
+// awsOf is the policy of a resource aws_iam_policy.
+func (s *State) awsOf(p *Side) awsBinding {
+	b := awsBinding{policy: p.Text("arn"), name: p.Text("name"), chain: []*Side{p}}
+	if b.policy == "" && b.name != "" && s.other != nil { // one of this name was there before: it has the same ARN
+		if old := s.other.awsIndex()["named aws_iam_policy "+strings.ToLower(awsPath(p))]; old != nil {
+			b.policy = old.Text("arn")
+		}
+	}
+	v, known := p.Get("policy")
+	if b.doc, known = awsRead(text(v), known); !known {
+		b.status = awsUnknown
+	}
+	return b
+}
+
+// awsManaged finds the policy that an attachment names by its ARN, or through the code where the ARN is not known yet.
+func (s *State) awsManaged(r *Side, attribute string) awsBinding {
+	arn, known := r.Text(attribute), r.Known(attribute)
+	if known {
+		return s.awsPolicy(arn)
+	}
+	if p := s.referred(r, attribute, "aws_iam_policy"); p != nil {
+		return s.awsOf(p)
+	}
+	if c := r.Change; c.Before != nil && s.other != nil {
+		if old := s.other.awsIndex()["aws_iam_policy "+strings.ToLower(text(c.Before[attribute]))]; old != nil {
+			for _, p := range s.Of("aws_iam_policy") {
+				if p.Change == old.Change { // replaced together with its policy
+					return s.awsOf(p)
+				}
+			}
+		}
+	}
+	if attribute != "policy_arn" {
+		return awsBinding{status: awsUnknown, name: "a policy that the plan does not know yet"}
+	}
+	// Without the configuration: the only policy of the module that is called like the attachment.
+	var one *Side
+	for _, p := range s.Of("aws_iam_policy") {
+		_, key := instance(p.Address())
+		if _, k := instance(r.Address()); p.Change.Module == r.Change.Module && resourceName(p.Address()) == resourceName(r.Address()) && k == key {
+			one = p
+		}
+	}
+	if one != nil {
+		return s.awsOf(one)
+	}
+	return awsBinding{status: awsUnknown, name: "a policy that the plan does not know yet"}
+}
+
+// awsPolicy finds a policy by its ARN.
+func (s *State) awsPolicy(arn string) awsBinding {
+	if p := s.awsIndex()["aws_iam_policy "+strings.ToLower(arn)]; p != nil {
+		return s.awsOf(p)
+	}
+	if _, path, ok := strings.Cut(arn, ":policy/"); ok { // made in this plan, so that its ARN is not known yet
+		if p := s.awsIndex()["new aws_iam_policy /"+strings.ToLower(path)]; p != nil {
+			b := s.awsOf(p)
+			b.policy = arn
+			return b
+		}
+	}
+	b := awsBinding{policy: arn, name: arn[strings.LastIndex(arn, "/")+1:]}
+	if _, owner, ok := strings.Cut(arn, ":iam::"); ok && strings.HasPrefix(owner, "aws:") {
+		if doc, ok := awsTheirs[b.name]; ok {
+			b.doc, _ = readPolicy(doc)
+		}
+		return b
+	}
+	if s.other != nil && s.other.awsIndex()["aws_iam_policy "+strings.ToLower(arn)] != nil {
+		return b // destroyed: it allows nothing
+	}
+	b.status = awsAbsent
+	return b
+}
+
+// awsTheirs are AWS's own policies that may change TXT records, or read them, as documents that say this of Route 53 and
+// nothing else. Those that AWS keeps for single services are left out.
+// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html
+var awsTheirs = map[string]string{
+	"AdministratorAccess":                     `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`,
+	"PowerUserAccess":                         `{"Statement":{"Effect":"Allow","NotAction":["iam:*","organizations:*","account:*"],"Resource":"*"}}`,
+	"AmazonRoute53FullAccess":                 `{"Statement":{"Effect":"Allow","Action":"route53:*","Resource":"*"}}`,
+	"NetworkAdministrator":                    `{"Statement":{"Effect":"Allow","Action":"route53:*","Resource":"*"}}`,
+	"AmazonRoute53AutoNamingFullAccess":       awsNaming,
+	"AmazonRoute53AutoNamingRegistrantAccess": awsNaming,
+	"AWSCloudMapFullAccess":                   awsNaming,
+	"AWSCloudMapRegisterInstanceAccess":       awsNaming,
+	"AmazonRoute53ReadOnlyAccess":             `{"Statement":{"Effect":"Allow","Action":["route53:Get*","route53:List*"],"Resource":"*"}}`,
+	"ReadOnlyAccess":                          `{"Statement":{"Effect":"Allow","Action":["route53:Get*","route53:List*"],"Resource":"*"}}`,
+}
+
+const awsNaming = `{"Statement":{"Effect":"Allow","Action":["route53:ChangeResourceRecordSets","route53:ListHostedZonesByName"],"Resource":"*"}}`
+
+// awsHolder is the identity that an attribute names.
+func (s *State) awsHolder(r *Side, kind, attribute string) awsWho {
+	if r.Known(attribute) {
+		return awsWho{kind, strings.ToLower(r.Text(attribute))}
+	}
+	if q := s.referred(r, attribute, "aws_iam_"+kind); q != nil && q.Known("name") {
+		return awsWho{kind, strings.ToLower(q.Text("name"))}
+	}
+	return awsWho{kind: kind}
+}
+
+// awsIdentity is the resource of an identity.
+func (s *State) awsIdentity(who awsWho) *Side {
+	return s.awsIndex()["aws_iam_"+who.kind+" "+who.name]
+}
+
+// awsIndex finds identities by name and policies by ARN, or by path and name when they are made in this plan.
+func (s *State) awsIndex() map[string]*Side {
+	return once(s, "aws index", func() map[string]*Side {
+		out := map[string]*Side{}
+		put := func(key, value string, r *Side) {
+			key += " " + strings.ToLower(value)
+			if out[key] == nil && value != "" && r.Change.Deposed == "" {
+				out[key] = r
+			}
+		}
+		for _, k := range awsKinds {
+			for _, r := range s.Of("aws_iam_" + k) {
+				put("aws_iam_"+k, r.Text("name"), r)
+			}
+		}
+		for _, p := range s.Of("aws_iam_policy") {
+			put("aws_iam_policy", p.Text("arn"), p)
+			put("named aws_iam_policy", awsPath(p), p)
+			if p.After && p.Change.Makes() {
+				put("new aws_iam_policy", awsPath(p), p)
+			}
+		}
+		return out
+	})
+}
+
+// awsPath is the path and the name of a policy, as in its ARN; empty when the plan does not know them.
+func awsPath(p *Side) string {
+	if p.Text("name") == "" {
+		return ""
+	}
+	return orElse(p.Text("path"), "/") + p.Text("name")
+}
+
+// awsRevoke leaves out what exclusive lists take away on the side after the plan: of a role's own attributes, or of the
+// resources that end in _exclusive. Only lists that the plan makes or changes do so: the others have done it before.
+func (s *State) awsRevoke(list []awsBinding) (kept []awsBinding, revoked map[string]*Side) {
+	revoked = map[string]*Side{}
+	if !s.After {
+		return list, revoked
+	}
+	for _, b := range list {
+		by := s.awsRevoker(&b)
+		if by == nil {
+			kept = append(kept, b)
+			continue
+		}
+		revoked[b.who.kind+" "+b.id()] = by
+	}
+	return kept, revoked
+}
+
+func (s *State) awsRevoker(b *awsBinding) *Side {
+	made := len(b.chain) > 0 && b.chain[0].Change.Makes()
+	attribute := "managed_policy_arns"
+	if b.inline {
+		attribute = "inline_policy"
+	}
+	if r := s.awsIdentity(b.who); r != nil && r.Change.Do == Update && r.Known(attribute) && !made && b.chain[0] != r {
+		was := &Side{Values: r.Change.Before}
+		if slices.Contains(awsListed(was, attribute), b.policy) && !slices.Contains(awsListed(r, attribute), b.policy) {
+			return r
+		}
+	}
+	kind, names := "_policy_attachments_exclusive", "policy_arns"
+	if b.inline {
+		kind, names = "_policies_exclusive", "policy_names"
+	}
+	for _, x := range s.Of("aws_iam_" + b.who.kind + kind) {
+		if x.Change.Do == NoOp || x.Change.Forgets() || b.who.name == "" || s.awsHolder(x, b.who.kind, b.who.kind+"_name") != b.who {
+			continue
+		}
+		switch {
+		case !x.Known(names):
+			b.unlisted = !s.awsRefers(x, names, b)
+		case b.policy == "" && made:
+			b.unlisted = true
+		case !slices.Contains(x.Texts(names), b.policy):
+			return x
+		}
+	}
+	return nil
+}
+
+// awsRefers reports whether the code of a list names the policy of a binding.
+func (s *State) awsRefers(x *Side, attribute string, b *awsBinding) bool {
+	for _, c := range b.chain {
+		if q := s.referred(x, attribute, c.Change.Type); q != nil && q.Change == c.Change && c.Change.Type != "aws_iam_"+b.who.kind {
+			return true
+		}
+	}
+	return false
+}
+
+func awsListed(r *Side, attribute string) (out []string) {
+	if attribute == "managed_policy_arns" {
+		return r.Texts(attribute)
+	}
+	for i := range r.Len(attribute) {
+		out = append(out, r.Text(attribute, i, "name"))
+	}
+	return out
+}
+
+// awsMembers gives users what their groups hold.
+func (s *State) awsMembers(list []awsBinding) (out []awsBinding) {
+	add := func(group, user string, r *Side) {
+		for _, b := range list {
+			if b.who.kind == "group" && b.who.name == strings.ToLower(group) && group != "" && user != "" {
+				b.via, b.who = b.who, awsWho{"user", strings.ToLower(user)}
+				b.members, b.sole = nil, false
+				b.chain = append([]*Side{r}, b.chain...)
+				if u := s.awsIdentity(b.who); u != nil {
+					b.chain = append(b.chain, u)
+				}
+				out = append(out, b)
+			}
+		}
+	}
+	for _, r := range s.Of("aws_iam_user_group_membership") {
+		for _, g := range r.Texts("groups") {
+			add(g, r.Text("user"), r)
+		}
+	}
+	for _, r := range s.Of("aws_iam_group_membership") {
+		for _, u := range r.Texts("users") {
+			add(r.Text("group"), u, r)
+		}
+	}
+	return out
+}

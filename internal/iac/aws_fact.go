@@ -1,0 +1,245 @@
+package iac
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// awsFacts is what one side of a plan says of Amazon as a whole.
+type awsFacts struct {
+	grants  []awsGrant
+	reads   map[awsWho]*awsReads
+	readBy  map[awsWho][]awsReader // by whom, for the side on which a reading is lost
+	revoked map[string]*Side
+	shown   map[awsWho]string // names in their own spelling
+}
+
+type awsReader struct {
+	reads awsReads
+	chain []*Side
+}
+
+func (s *State) awsFacts() *awsFacts {
+	return once(s, "aws facts", func() *awsFacts {
+		f := &awsFacts{reads: map[awsWho]*awsReads{}, readBy: map[awsWho][]awsReader{}, shown: map[awsWho]string{}}
+		bindings, revoked := s.awsBindings()
+		f.revoked = revoked
+		for i := range bindings {
+			b := &bindings[i]
+			list, reads := s.awsAllowed(b)
+			if f.reads[b.who] == nil {
+				f.reads[b.who] = &awsReads{}
+			}
+			f.reads[b.who].add(reads)
+			f.readBy[b.who] = append(f.readBy[b.who], awsReader{reads, b.chain})
+			f.grants = append(f.grants, list...)
+		}
+		for _, k := range awsKinds {
+			for _, r := range s.Of("aws_iam_" + k) {
+				f.shown[awsWho{k, strings.ToLower(r.Text("name"))}] = r.Text("name")
+			}
+		}
+		return f
+	})
+}
+
+// awsAllowed is what a binding allows and denies, within the identity's permissions boundary.
+func (s *State) awsAllowed(b *awsBinding) (list []awsGrant, reads awsReads) {
+	switch b.status {
+	case awsUnknown:
+		list = []awsGrant{{rights: RightWrite | RightDelete, zone: "*", unknown: true}}
+	case awsAbsent:
+		list = []awsGrant{{rights: RightWrite | RightDelete, zone: "*", doubt: "the plan does not hold the policy " + b.name}}
+	default:
+		list, reads = b.doc.grants()
+	}
+	for i := range list {
+		g := &list[i]
+		g.who, g.chain, g.binding = b.who, b.chain, b
+		g.unknown = g.unknown || b.unlisted
+	}
+	r := s.awsIdentity(b.who)
+	if r == nil || b.who.kind == "group" {
+		return list, reads
+	}
+	arn, known := r.Text("permissions_boundary"), r.Known("permissions_boundary")
+	if known && arn == "" {
+		return list, reads
+	}
+	boundary := s.awsManaged(r, "permissions_boundary")
+	switch {
+	case boundary.status == awsUnknown:
+		for i := range list {
+			list[i].unbounded = true
+		}
+	case boundary.status == awsAbsent, len(boundary.doc) == 0:
+		for i := range list {
+			list[i].conds = append(slices.Clone(list[i].conds), awsCondition{"within", "permissions boundary", []string{boundary.policy}})
+		}
+	default:
+		limits, _ := boundary.doc.grants()
+		from := r
+		if len(boundary.chain) > 0 {
+			from = boundary.chain[0]
+		}
+		var out []awsGrant
+		for _, g := range list {
+			if g.deny || g.unknown || g.doubt != "" {
+				out = append(out, g)
+				continue
+			}
+			out = append(out, g.within(limits, from)...)
+		}
+		for _, l := range limits {
+			if l.deny && slices.ContainsFunc(out, func(g awsGrant) bool { return !g.deny && g.overlaps(&l) }) {
+				l.who, l.chain, l.binding = b.who, []*Side{from, r}, &boundary
+				out = append(out, l)
+			}
+		}
+		list = out
+	}
+	return list, reads
+}
+
+// Names of identities, and of workloads that act as them, that renew certificates; and of those that write DNS for
+// something else.
+var (
+	awsRenewer = regexp.MustCompile(`(?i)cert-?_?manager|certbot|acme[-_.]?(sh|dns|challenge|client)|_acme|lets-?_?encrypt|dns-?_?01|\blego\b|renew`)
+	awsOther   = regexp.MustCompile(`(?i)external-?_?dns|cluster-?autoscaler|load-?balancer-?controller`)
+)
+
+// What is to be made of an identity.
+type awsWeight int
+
+const (
+	awsNothing  awsWeight = iota // nothing in the plan shows that it writes DNS
+	awsDoubtful                  // it may, by a right to everything or a policy that is not in the plan
+	awsFirm
+)
+
+// awsWeights weighs identities by what they may do on either side of the plan, and why one is doubtful.
+func (s *State) awsWeights() map[awsWho]awsWeight {
+	return once(s, "aws weights", func() map[awsWho]awsWeight {
+		out := map[awsWho]awsWeight{}
+		for _, st := range s.sides() {
+			for _, g := range st.awsFacts().grants {
+				if g.deny || g.unknown {
+					continue
+				}
+				w := awsFirm
+				if s.awsDoubt(&g) != "" {
+					w = awsDoubtful
+				}
+				if g.doubt != "" && !s.awsHints(&g) {
+					w = awsNothing
+				}
+				out[g.who] = max(out[g.who], w)
+			}
+		}
+		return out
+	})
+}
+
+// awsHints reports whether the name of an identity, of what acts as it, or of its policy speaks of renewing, or of DNS.
+func (s *State) awsHints(g *awsGrant) bool {
+	return awsRenewer.MatchString(g.binding.name) || strings.Contains(strings.ToLower(g.binding.name), "route53") || s.awsRenews(g.who)
+}
+
+// awsRenews reports whether an identity is called like a renewer, or something called so may act as it.
+func (s *State) awsRenews(who awsWho) bool { return s.awsCalled(who, awsRenewer) }
+
+func (s *State) awsCalled(who awsWho, like *regexp.Regexp) bool {
+	if like.MatchString(who.name) {
+		return true
+	}
+	for _, st := range s.sides() {
+		for _, w := range st.awsActors()[who] {
+			if like.MatchString(w) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// awsDoubt is why nobody can tell from the plan whether renewal rests on a grant.
+func (s *State) awsDoubt(g *awsGrant) string {
+	renews := s.awsRenews(g.who)
+	switch {
+	case g.doubt != "":
+		return g.doubt
+	case g.broad && !renews:
+		return "it is a right to everything, and nothing in the plan shows that certificates are renewed by it"
+	case !renews && s.awsCalled(g.who, awsOther):
+		return "it is called like something that writes DNS records for other ends"
+	}
+	return ""
+}
+
+// overlaps reports whether two grants may speak of the same record.
+func (g *awsGrant) overlaps(h *awsGrant) bool {
+	return (glob(g.zone, h.zone) || glob(h.zone, g.zone)) && (g.name == "" || h.name == "" || glob(g.name, h.name) || glob(h.name, g.name))
+}
+
+var awsAccountIn = regexp.MustCompile(`^arn:(aws[a-z-]*):[a-z0-9-]*:[a-z0-9-]*:(\d{12}):`)
+
+// awsNamed gives an identity the form by which ties are compared: its ARN, if either side of the plan tells it or the
+// account; "role/NAME" otherwise. Both sides give the same.
+func (s *State) awsNamed(who awsWho) string {
+	type naming struct {
+		arns    map[awsWho]string
+		account string
+	}
+	n := once(s, "aws names", func() *naming {
+		n := &naming{arns: map[awsWho]string{}}
+		states := s.sides()
+		if s.After && len(states) == 2 { // the side before has the word: it knows
+			states[0], states[1] = states[1], states[0]
+		}
+		for _, st := range states {
+			for _, k := range awsKinds {
+				for _, r := range st.Of("aws_iam_" + k) {
+					if w := (awsWho{k, strings.ToLower(r.Text("name"))}); n.arns[w] == "" {
+						n.arns[w] = r.Text("arn")
+					}
+				}
+			}
+			for _, r := range st.Resources {
+				if !strings.HasPrefix(r.Change.Type, "aws_") {
+					continue
+				}
+				for _, a := range []string{"arn", "policy_arn", "role_arn"} {
+					if m := awsAccountIn.FindStringSubmatch(r.Text(a)); m != nil {
+						switch account := "arn:" + m[1] + ":iam::" + m[2] + ":"; n.account {
+						case "", account:
+							n.account = account
+						default:
+							n.account = "?"
+						}
+					}
+				}
+			}
+		}
+		return n
+	})
+	switch name := s.awsShown(who); {
+	case who.name == "":
+		return ""
+	case n.arns[who] != "":
+		return n.arns[who]
+	case n.account != "" && n.account != "?":
+		return n.account + who.kind + "/" + name
+	default:
+		return who.kind + "/" + name
+	}
+}
+
+func (s *State) awsShown(who awsWho) string {
+	for _, st := range s.sides() {
+		if n := st.awsFacts().shown[who]; n != "" {
+			return n
+		}
+	}
+	return who.name
+}
