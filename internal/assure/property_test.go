@@ -108,6 +108,7 @@ var rehearsed = rapid.Custom(func(t *rapid.T) Rehearsed {
 	for range rapid.IntRange(0, 2).Draw(t, "accesses") {
 		r.Access = append(r.Access, Access{Answer: Allowed, Identity: rapid.String().Draw(t, "who"), Expires: instants.Draw(t, "expires")})
 	}
+	r.Expected = rapid.SliceOfN(expected, 0, 2).Draw(t, "expected")
 	return r
 })
 
@@ -129,7 +130,7 @@ var anyCase = rapid.Custom(func(t *rapid.T) Case {
 	c := Case{
 		Claim: Claim{
 			ID: "x", Link: rapid.SampledFrom(append(Links(), "novel")).Draw(t, "link"),
-			Subject:     rapid.SampledFrom([]string{"www.example.com", SubjectControl, SubjectHeartbeat, SubjectPatrol, SubjectRenewal, SubjectIssuance, string(RehearseStatic), string(RehearseCanary), string(RehearseFull), "\x00", ""}).Draw(t, "subject"),
+			Subject:     rapid.SampledFrom([]string{"www.example.com", SubjectControl, SubjectHeartbeat, SubjectPatrol, SubjectRenewal, SubjectIssuance, string(RehearseStatic), string(RehearsePermission), string(RehearseCanary), string(RehearseFull), "\x00", ""}).Draw(t, "subject"),
 			Certificate: "www", Declared: instants.Draw(t, "declared"), Every: time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "every")),
 		},
 		ValidUntil: instants.Draw(t, "valid"),

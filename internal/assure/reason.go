@@ -38,6 +38,8 @@ const (
 	DelegationBroken   Reason = "delegation_broken"
 	// PermissionUnclear: whether the identity may write could not be determined. Not knowing is a finding too.
 	PermissionUnclear Reason = "permission_unknown"
+	// GrantDrifted: the permission holds, and not by what renewal is known to rest on.
+	GrantDrifted Reason = "grant_drifted"
 )
 
 // Renewal and issuance.
@@ -107,6 +109,7 @@ var reasons = []reasonLink{
 	{CAAForbids, Permission},
 	{DelegationBroken, Permission},
 	{PermissionUnclear, Permission},
+	{GrantDrifted, Permission},
 	{RenewalOverdue, Renewal},
 	{RenewalFailing, Renewal},
 	{RenewalStuck, Renewal},

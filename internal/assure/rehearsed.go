@@ -14,6 +14,8 @@ type Rehearsed struct {
 	Steps   []Step      `json:"steps"`
 	// Access holds what the cloud answered, on the rungs that ask it.
 	Access []Access `json:"access,omitempty"`
+	// Expected are what renewal is known to rest on where it is not as expected: gone, or refused.
+	Expected []Expected `json:"expected,omitempty"`
 	// Due is when the next renewal is due, as far as known: what fails here hurts from then on.
 	Due time.Time `json:"due,omitzero"`
 }
@@ -48,6 +50,9 @@ func (r Rehearsed) Key() string {
 	}
 	for _, a := range r.Access {
 		_, _ = fmt.Fprintf(h, " %q %q %q %q %q", a.Answer, a.Action, a.Scope, a.Grants, a.Blockers)
+	}
+	for _, e := range r.Expected {
+		_, _ = fmt.Fprintf(h, " %q %q %q %q %q", e.Action, e.Scope, e.Answer, e.Grants, e.Gone())
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

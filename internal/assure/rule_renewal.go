@@ -113,6 +113,7 @@ func rehearsalRule(b *bench, fact Fact) bool {
 		return false
 	}
 	p := b.renewalOf(r.Renewer, r.Due)
+	p.expected = r.Expected
 	b.j.Complete = true
 	// Whoever lost a grant often may not ask about it either: that is no second trouble.
 	denied := slices.ContainsFunc(r.Steps, func(s Step) bool {
@@ -143,6 +144,7 @@ func rehearsalRule(b *bench, fact Fact) bool {
 			p.credential(a)
 		}
 	}
+	p.drift(r)
 	b.j.Sure = b.j.Complete
 	return true
 }
@@ -172,6 +174,8 @@ type promise struct {
 	dueAt   time.Time
 	waiting bool            // the newest certificate is not in service yet
 	filed   map[string]bool // reason and cause that were filed already
+	// expected is what the permission is known to rest on, where it is not as expected.
+	expected []Expected
 }
 
 func (b *bench) renewalOf(renewer string, due time.Time) *promise {
@@ -329,7 +333,7 @@ func (p *promise) summary(t *Trouble, target string) string {
 	switch t.Reason {
 	case DNSWriteDenied:
 		if t.Action != "" {
-			return fmt.Sprintf("%s may not %s at %s: %s.", who, clip(t.Action, 240), at, what)
+			return fmt.Sprintf("%s may not %s at %s: %s.", who, clip(t.Action, 240), at, what) + p.held(t)
 		}
 		return fmt.Sprintf("%s may not write the challenge record at %s: %s.", who, at, what)
 	case CredentialExpiring:

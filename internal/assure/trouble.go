@@ -147,6 +147,8 @@ type Access struct {
 	Scope    string `json:"scope"`
 	// Grants are what carries it when it is allowed, as the cloud names them: ids of role assignments, policies.
 	Grants []string `json:"grants,omitempty"`
+	// Whole says that Grants are all that carries it; false where the cloud may name one of several.
+	Whole bool `json:"whole,omitempty"`
 	// Blockers are what stands in the way although a grant exists: locks, deny assignments, boundaries.
 	Blockers []string `json:"blockers,omitempty"`
 	// Expires is when the credential itself ends; zero when it does not or that is not told.

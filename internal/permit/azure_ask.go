@@ -44,9 +44,9 @@ func (s *azureSession) ask(ctx context.Context, scope string) []assure.Access {
 		switch {
 		case unchecked == nil && !verdicts[i].plainNo:
 			v = verdicts[i].AzureVerdict
-			if v.Answer == assure.Allowed && len(v.Grants) == 0 { // by what, it did not say
+			if v.Answer == assure.Allowed { // it names one grant or none, and there may be more
 				if read(); rights != nil {
-					v.Grants = EvaluateAzure(*rights, action, scope).Grants
+					v.Grants, v.whole = azureAll(v.Grants, EvaluateAzure(*rights, action, scope).Grants), true
 				}
 			}
 		case unchecked != nil && !unchecked.fallBack:
@@ -65,6 +65,7 @@ func (s *azureSession) ask(ctx context.Context, scope string) []assure.Access {
 				}
 			default:
 				v = EvaluateAzure(*rights, action, scope)
+				v.whole = true
 				if unchecked == nil && v.Answer == assure.Allowed && !s.throughGroup(rights, v.Grants) {
 					t = &assure.Trouble{
 						Reason: assure.PermissionUnclear, Class: assure.TroubleLagging, Identity: s.object, Action: action, Scope: scope,
@@ -77,6 +78,16 @@ func (s *azureSession) ask(ctx context.Context, scope string) []assure.Access {
 		list = append(list, s.access(action, scope, v, t, locks, noLocks))
 	}
 	return list
+}
+
+// azureAll joins the grant that checkAccess named with those that were listed.
+func azureAll(named, listed []string) []string {
+	for _, g := range listed {
+		if !slices.ContainsFunc(named, func(x string) bool { return azureSame(x, g) }) {
+			named = append(named, g)
+		}
+	}
+	return named
 }
 
 // tryReading asks whether the record set may be read by reading it. Who lost every role may not even ask about roles, and
@@ -106,7 +117,7 @@ func (s *azureSession) throughGroup(r *AzureRights, grants []string) bool {
 
 // access puts a verdict about grants, or why there is none, together with the locks.
 func (s *azureSession) access(action, scope string, v AzureVerdict, t *assure.Trouble, locks []AzureLock, noLocks *assure.Trouble) assure.Access {
-	a := assure.Access{Answer: assure.Untold, Identity: s.object, Action: action, Scope: scope, Grants: v.Grants, Blockers: v.Blockers}
+	a := assure.Access{Answer: assure.Untold, Identity: s.object, Action: action, Scope: scope, Grants: v.Grants, Whole: v.whole && len(v.Grants) > 0, Blockers: v.Blockers}
 	locked := EvaluateAzure(AzureRights{Locks: locks}, action, scope)
 	if len(locked.Blockers) > 0 {
 		v.Answer, v.Locked = assure.Forbidden, true

@@ -68,6 +68,7 @@ type AzureVerdict struct {
 	Blockers []string // ids of locks and deny assignments that certainly stand in the way
 	Locked   bool     // some of the blockers are locks
 	Detail   string   // why, one sentence
+	whole    bool     // Grants are all that there are
 }
 
 // EvaluateAzure decides whether rights allow an action at a scope (learn.microsoft.com, "Understand Azure role

@@ -1,0 +1,75 @@
+package assure
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// drift files that what renewal relied on is gone although the permission still holds by something else: whoever took it
+// away may not know that renewal rests on it, and the next one to tidy up may take the rest. It has the cause of a lost
+// grant, so that losing the rest is the same incident, grown.
+func (p *promise) drift(r Rehearsed) {
+	var all, some []string
+	var worst Expected
+	for _, e := range r.Expected {
+		gone := e.Gone()
+		switch {
+		case len(gone) == 0:
+			continue
+		case len(gone) == len(e.Grants):
+			if len(all) == 0 {
+				worst = e
+			}
+			all = append(all, gone...)
+		default:
+			if len(all)+len(some) == 0 {
+				worst = e
+			}
+			some = append(some, gone...)
+		}
+	}
+	if len(all)+len(some) == 0 {
+		return
+	}
+	stage, verdict, gone := p.stageOf(true, GrantDrifted, "", StageTicket), Broken, all
+	if len(all) == 0 { // one of several: what is left was relied on as well
+		stage, verdict, gone = StageNone, Upheld, some
+	}
+	f := p.finding(GrantDrifted, "grant/"+p.renewer, stage)
+	f.HurtsAt = time.Time{}
+	f.Summary = fmt.Sprintf("The grant that the renewer %s relies on is gone: %s, last named at %s. It still may %s at %s, by %s.",
+		clip(p.renewer, 60), grants(gone), stamp(worst.Held), clip(worst.Action, 100), clip(worst.Scope, 160), grants(worst.Named))
+	f.Impact = fmt.Sprintf("Nobody: the renewal of %s still works. When what is left is taken away as well, it will not.", p.name)
+	f.Action = "See who took it away (the cloud's activity log, the last Terraform apply), and give it back. If it is meant: notafter drift accept " + clip(p.renewer, 60) + " --reason WHY"
+	p.add(verdict, f)
+}
+
+// held says until when something was allowed that is refused now, and by what; empty when that is not known.
+func (p *promise) held(t *Trouble) string {
+	for _, e := range p.expected {
+		if !strings.EqualFold(e.Action, t.Action) || !strings.EqualFold(e.Scope, t.Scope) || e.Held.IsZero() {
+			continue
+		}
+		if len(e.Grants) == 0 {
+			return fmt.Sprintf(" It was last allowed at %s.", stamp(e.Held))
+		}
+		return fmt.Sprintf(" It was last allowed at %s, by %s.", stamp(e.Held), grants(e.Grants))
+	}
+	return ""
+}
+
+// grants names a few of many.
+func grants(list []string) string {
+	seen := []string{}
+	for _, g := range list {
+		if !containsFold(seen, g) {
+			seen = append(seen, g)
+		}
+	}
+	text := strings.Join(firstN(seen, 2), " and ")
+	if n := len(seen) - 2; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return clip(text, 400)
+}
