@@ -1,0 +1,242 @@
+package iac
+
+import (
+	"slices"
+	"strings"
+)
+
+// need is what an issuer wants of a secret.
+type need struct {
+	// purpose says it as a clause that begins with "it is".
+	account bool
+	issuer  string
+	key     string
+}
+
+// needs are the secrets that the issuers of a side name, by name and namespace. A cluster issuer's secrets are in the
+// namespace that cert-manager looks for them in, which a plan without its release does not say: "" is any.
+func (s *State) needs() map[object][]need {
+	return once(s, "needs", func() map[object][]need {
+		out := map[object][]need{}
+		for _, p := range s.papers() {
+			for _, ns := range s.lookedIn(p) {
+				leaves(dig(p.body, "spec"), nil, func(path []string, text string) {
+					if len(path) < 2 {
+						return
+					}
+					holder, field := path[len(path)-2], path[len(path)-1]
+					switch {
+					case field == "name" && strings.HasSuffix(strings.ToLower(holder), "secretref"):
+						key := scalar(dig(p.body, append([]string{"spec"}, append(path[:len(path)-1:len(path)-1], "key")...)...))
+						o := object{kind: "secret", namespace: ns, name: text}
+						out[o] = append(out[o], need{account: holder == "privateKeySecretRef", issuer: p.object.String(), key: key})
+					case field == "secretName" && holder == "ca":
+						o := object{kind: "secret", namespace: ns, name: text}
+						out[o] = append(out[o], need{issuer: p.object.String(), key: "tls.key"})
+					}
+				})
+			}
+		}
+		return out
+	})
+}
+
+// lookedIn are the namespaces in which cert-manager looks for the secrets of an issuer.
+func (s *State) lookedIn(p paper) []string {
+	if p.kind == "issuer" {
+		return []string{p.namespace}
+	}
+	var out []string
+	for _, r := range s.Of("helm_release") {
+		if isRenewerChart(r) && chart(r) == "cert-manager" {
+			ns := scalar(valuesOf(r).get("clusterResourceNamespace"))
+			if ns == "" {
+				ns = releaseObject(r).namespace
+			}
+			out = append(out, ns)
+		}
+	}
+	if len(out) == 0 {
+		return []string{""}
+	}
+	return out
+}
+
+// needed says what the issuers of either side want of a secret.
+func (s *State) needed(o object) []need {
+	var out []need
+	for _, st := range s.sides() {
+		out = append(out, st.needs()[o]...)
+		out = append(out, st.needs()[object{kind: o.kind, name: o.name}]...)
+	}
+	return out
+}
+
+// secrets are the secrets that a side holds.
+func (s *State) secrets() []object {
+	return once(s, "secrets", func() []object {
+		var out []object
+		for _, r := range s.Resources {
+			if o, ok := s.objectOf(r); ok && o.kind == "secret" {
+				out = append(out, o)
+			}
+		}
+		return out
+	})
+}
+
+// kubernetesSecret reads a secret.
+func kubernetesSecret(st *State, r *Side) []Tie {
+	o, ok := metadata(r, "secret")
+	if !ok {
+		return nil
+	}
+	keys := map[string]bool{}
+	for _, attribute := range []string{"data", "binary_data"} {
+		v, _ := r.Get(attribute)
+		m, _ := v.(map[string]any)
+		for k := range m {
+			keys[k] = true
+		}
+		if !r.Known(attribute) {
+			keys = nil
+			break
+		}
+	}
+	return st.secret(r, o, keys)
+}
+
+// secret is the tie of a secret that the renewer reads. keys are those that it holds; nil when nobody knows.
+func (s *State) secret(r *Side, o object, keys map[string]bool) []Tie {
+	t := Tie{
+		Kind: KindSecret, Principal: o.String(), Who: "the secret " + o.String(), Also: ids(o.name), Scope: s.cluster(r, o), At: "namespace " + o.namespace,
+	}
+	list := s.needed(o)
+	switch {
+	case len(list) > 0:
+		t.Effect = list[0].effect()
+	case renewerSecret(o):
+		t.Doubt = "it is called like a secret of a renewer, and no issuer in the plan names it"
+	default:
+		t.Idle = true
+	}
+	out := []Tie{t}
+	if len(list) == 0 || !r.stays() || len(keys) == 0 {
+		return out
+	}
+	var seen []string
+	for _, n := range list {
+		if n.key != "" && keys[n.key] && !slices.Contains(seen, n.key) {
+			seen = append(seen, n.key)
+			u := t
+			u.Principal, u.Who, u.Effect = o.String()+" "+n.key, "the key "+n.key+" of the secret "+o.String(), n.effect()
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// effect says what stops without the secret.
+func (n need) effect() string {
+	if n.account {
+		return "the issuer " + n.issuer + " loses its account at the authority: it registers another one if it may, which limits and CAA records with an accounturi do not know"
+	}
+	return "the issuer " + n.issuer + " can no longer sign in to write challenges"
+}
+
+// renewerSecret reports whether a secret is called like one that a renewer signs in with. Pairs of certificate and key are
+// what comes of renewal, and not meant.
+func renewerSecret(o object) bool {
+	name := strings.ToLower(o.name)
+	if strings.HasSuffix(name, "-tls") || strings.HasSuffix(name, "-ca") || strings.Contains(name, "external-dns") {
+		return false
+	}
+	if renewerName(name) {
+		return true
+	}
+	return renewerName(o.namespace) && slices.ContainsFunc([]string{"dns", "route53", "cloudflare", "account", "credentials", "token", "secret"}, func(n string) bool {
+		return strings.Contains(name, n)
+	})
+}
+
+// namespace reads a namespace.
+func namespace(st *State, r *Side) []Tie {
+	o, ok := metadata(r, "namespace")
+	if !ok {
+		return nil
+	}
+	return st.space(r, o)
+}
+
+// space is the tie of a namespace that holds a part of renewal, or that is called like it.
+func (s *State) space(r *Side, o object) []Tie {
+	holds := ""
+	for _, st := range s.sides() {
+		if what := once(st, "kubernetes namespaces", st.spaces)[o.name]; what != "" {
+			holds = what
+			break
+		}
+	}
+	if holds == "" {
+		if !renewerName(o.name) {
+			return nil
+		}
+		holds = "what it is called after"
+	}
+	return []Tie{{
+		Kind: KindSolver, Principal: "namespace " + o.name, Who: "the namespace " + o.name, Scope: s.cluster(r, o),
+		Effect: holds + " goes with it", Stale: "",
+	}}
+}
+
+// spaces says what of renewal is in the namespaces of a side.
+func (s *State) spaces() map[string]string {
+	out := map[string]string{}
+	for _, p := range s.papers() {
+		if p.namespace != "" {
+			out[p.namespace] = "the issuer " + p.name
+		}
+	}
+	for o := range s.needs() {
+		if o.namespace != "" && out[o.namespace] == "" {
+			out[o.namespace] = "the secret " + o.name + " of an issuer"
+		}
+	}
+	for _, r := range s.Of("helm_release") {
+		if isRenewerChart(r) {
+			o := releaseObject(r)
+			out[o.namespace] = "cert-manager"
+		}
+	}
+	return out
+}
+
+// pipelineSecret reads a secret or a variable of a pipeline. What a job does with it is not in a plan: only one that is
+// called like a renewer's says something by itself.
+func pipelineSecret(_ *State, r *Side) []Tie {
+	name := r.Text("secret_name")
+	if name == "" {
+		name = r.Text("variable_name")
+	}
+	if name == "" {
+		return nil
+	}
+	holder := r.Text("repository")
+	if holder == "" {
+		holder = "the organization"
+	}
+	if e := r.Text("environment"); e != "" {
+		holder += " (environment " + e + ")"
+	}
+	t := Tie{
+		Kind: KindSecret, Principal: name, Who: "the secret " + name + " of " + holder, Scope: Path{"github", strings.ToLower(holder)}, At: holder,
+		Idle: !renewerName(name), ID: r.Text("id"),
+	}
+	if strings.HasSuffix(r.Change.Type, "_variable") {
+		t.Who = "the variable " + name + " of " + holder
+	}
+	if !t.Idle {
+		t.Doubt = "whether a job renews certificates with it is not in the plan"
+	}
+	return []Tie{t}
+}
