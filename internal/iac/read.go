@@ -140,7 +140,7 @@ func (in *intake) read() error {
 		return err
 	}
 	if c != '{' {
-		return &ReadError{Offset: in.s.offset(), Text: "this is not a plan: it begins with " + shownByte(c), Hint: showHint}
+		return &ReadError{Offset: in.s.offset(), Text: "this is not a plan: it begins with " + shownByte(c), Hint: showHint + "; if there is a warning before the JSON, mend what it warns of"}
 	}
 	if err := in.s.object(in.member); err != nil {
 		return err
@@ -313,8 +313,12 @@ func (in *intake) conclude() {
 	}
 	if missing := in.missing(); len(missing) > 0 {
 		said := "the state holds " + some(missing) + ", of which the plan says nothing"
-		if !in.p.Errored {
+		switch {
+		case in.p.Errored:
+		case in.p.Seen > 0:
 			said += ": it was made with -target or -exclude"
+		default:
+			said += ": it was made with -target, -exclude or -refresh-only"
 		}
 		in.p.Incomplete = append(in.p.Incomplete, said)
 	}

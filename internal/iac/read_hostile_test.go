@@ -23,6 +23,7 @@ func TestReadSaysWhatElseItWasGiven(t *testing.T) {
 		"a plan file":                {"PK\x03\x04\x14", "the plan file itself, not its JSON", "show -json FILE"},
 		"a compressed plan":          {"\x1f\x8b\x08\x00", "compressed", "gzip -d"},
 		"what plan prints":           {"\nTerraform will perform", "it begins with 'T'", show},
+		"a warning before a plan":    {"\nWarning: Unable to open", "it begins with 'W'", "if there is a warning before the JSON"},
 		"what plan prints in colour": {"\x1b[1mTerraform will", `it begins with '\x1b'`, show},
 		"a list":                     {"[]", "it begins with '['", show},
 		"bytes":                      {"\x80\x81", "it begins with the byte 0x80", show},
