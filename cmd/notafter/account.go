@@ -45,7 +45,7 @@ func (p *program) accountDo(what, short, long, done string, do func(*app.App, co
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeFrom(&o.config, 1, renewerNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := p.runAccount(cmd.Context(), o, what, args[0], do); err != nil {
 				return err

@@ -17,8 +17,10 @@ import (
 
 // here is the product in this process, for one errand.
 type here struct {
-	app *app.App
-	mu  sync.Mutex
+	app     *app.App
+	mu      sync.Mutex
+	begun   func() // something was told, so that nobody wonders
+	waiting sync.WaitGroup
 }
 
 // openHere opens the product by its configuration. It listens nowhere that anybody could know, patrols nothing,
@@ -44,10 +46,24 @@ func (p *program) openHere(file string) (*here, error) {
 		_ = l.Close()
 		return nil, failed(fmt.Errorf("%w; where a notafter is running, leave -c out and it is asked instead", err))
 	}
-	return &here{app: a}, nil
+	return &here{app: a, begun: func() {}}, nil
+}
+
+// wonder says what is waited for when nothing is told for a while: another process on the same database may be at it.
+func (h *here) wonder(p *program) {
+	ctx, begun := context.WithTimeout(context.Background(), quietFor)
+	h.begun = begun
+	h.waiting.Go(func() {
+		<-ctx.Done()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			_, _ = fmt.Fprintln(p.stderr, waitingFor)
+		}
+	})
 }
 
 func (h *here) close(p *program) {
+	h.begun()
+	h.waiting.Wait()
 	if err := h.app.Close(); err != nil {
 		_, _ = fmt.Fprintf(p.stderr, "notafter: %s\n", cleanLines(err.Error()))
 	}
@@ -57,6 +73,7 @@ func (h *here) close(p *program) {
 func (h *here) tell(t *teller, a assure.Attempt, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.begun()
 	t.tell(a, now)
 }
 

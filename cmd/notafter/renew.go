@@ -57,7 +57,7 @@ Exit statuses
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeFrom(&o.config, 1, renewedNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.runRenew(cmd.Context(), o, args[0], force)
 		},
@@ -88,6 +88,7 @@ func (p *program) runRenew(ctx context.Context, o renewalOptions, certificate st
 			return err
 		}
 		defer here.close(p)
+		here.wonder(p)
 		a, err := here.app.RenewNow(ctx, certificate, p.sign(o.who), force, func(a assure.Attempt) { here.tell(tell, a, p.now()) })
 		switch {
 		case err != nil:
@@ -156,20 +157,22 @@ Exit statuses
   0  every rung that is switched on worked
   1  one did not work: the next renewal would fail
   2  wrong use
-  3  nothing failed, but something could not be determined`,
+  3  nothing failed, but something could not be determined, or a rung that --rung names was left out
+
+A shell that completes offers the certificates of the file that -c names.`,
 		Example: `  notafter rehearse
   notafter rehearse hosted-eu
   notafter rehearse hosted-eu --rung permission,canary
   notafter rehearse -c /etc/notafter/notafter.yaml hosted-eu`,
 		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeFrom(&o.config, 0, renewedNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, r := range wanted {
 				if !slices.Contains(rungs, r) {
 					return misuse("--rung %q is not possible: want one of %s", clip(r, 40), strings.Join(rungs, ", "))
 				}
 			}
-			return p.runRehearse(cmd.Context(), o, args, wanted)
+			return p.runRehearse(cmd.Context(), o, once(args), once(wanted))
 		},
 	}
 	o.add(cmd)
@@ -178,14 +181,26 @@ Exit statuses
 	return cmd
 }
 
+// once is a list without what was there before: what is asked for twice is done once, and waited for once.
+func once(list []string) (out []string) {
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 func (p *program) runRehearse(ctx context.Context, o renewalOptions, certificates, wanted []string) error {
 	tell := newTeller(outputOf(p))
+	tell.byName = len(wanted) > 0
 	if o.config != "" {
 		here, err := p.openHere(o.config)
 		if err != nil {
 			return err
 		}
 		defer here.close(p)
+		here.wonder(p)
 		if len(certificates) == 0 {
 			certificates = here.app.Renewed()
 		}
@@ -386,7 +401,10 @@ func (v renewalView) attempts() []assure.Attempt {
 const followEvery = 300 * time.Millisecond
 
 // quietFor is how long nothing may happen before it is said what is waited for.
-const quietFor = 5 * time.Second
+const (
+	quietFor   = 5 * time.Second
+	waitingFor = "notafter: nothing has begun yet; it waits until whatever else is done for the certificate is over"
+)
 
 // follow tells the attempts that came of wishes as they happen, until all are over.
 func (p *program) follow(ctx context.Context, api *apiClient, tell *teller, wishes []wished, ours func(assure.Attempt) bool) error {
@@ -440,7 +458,7 @@ func (p *program) watch(ctx context.Context, api *apiClient, wishes []wished, ou
 			return status{code: exitInterrupted}
 		case <-quiet.C:
 			if !begun {
-				_, _ = fmt.Fprintln(p.stderr, "notafter: nothing has begun yet; it waits until whatever else is done for the certificate is over")
+				_, _ = fmt.Fprintln(p.stderr, waitingFor)
 			}
 		case <-tick.C:
 		}

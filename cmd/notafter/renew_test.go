@@ -118,6 +118,7 @@ func TestRenewAndRehearse(t *testing.T) {
 	run(exitUsage, []string{`certificate "shp"`}, "rehearse", "-c", file, "shp")
 	run(exitUsage, []string{`--rung "cannery" is not possible`}, "rehearse", "-c", file, "--rung", "cannery")
 	run(exitUsage, []string{"want exactly one certificate"}, "renew")
+	run(exitUnknown, []string{"notafter: full of shop was left out, so that nothing is proven by it: no shadow target is configured"}, "rehearse", "-c", file, "shop", "--rung", "full")
 
 	run(exitUpheld, []string{"The account of azure has a new key."}, "account", "roll-over", "azure", "-c", file)
 	run(exitUsage, []string{`renewer "azur"`}, "account", "register", "azur", "-c", file)
@@ -148,10 +149,53 @@ func TestRenewAndRehearse(t *testing.T) {
 	}
 	run(exitUpheld, []string{"The account of azure has a new key."}, "account", "roll-over", "azure", "--server", server)
 	run(exitUpheld, []string{"The account of azure is registered."}, "account", "register", "azure", "--server", server)
-	run(exitUpheld, []string{"worked in"}, "rehearse", "--server", server, "shop", "--rung", "static")
+	run(exitUpheld, []string{"worked in"}, "rehearse", "--server", server, "shop", "shop", "--rung", "static,static")
+	run(exitUnknown, []string{"full of shop was left out"}, "rehearse", "--server", server, "shop", "--rung", "full,static")
 	run(exitBroken, []string{`certificate "shp"`}, "renew", "--server", server, "shp")
 	stop()
 	if code := <-served; code != exitUpheld {
 		t.Errorf("the server ended with status %d", code)
+	}
+}
+
+// A shell that completes offers what the file that -c names has, once each, and nothing from a file that is wrong.
+func TestNamesAreCompleted(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "notafter.yaml")
+	text := `
+certificates:
+  - {name: shop, names: [shop.example.com], endpoints: [shop.example.com], renewer: le}
+  - {name: wiki, names: [wiki.example.com], endpoints: [wiki.example.com], renewer: le}
+  - {name: watched, endpoints: [watched.example.com]}
+renewers:
+  le: {acme: {directory: "https://ca.example.com/dir"}, dns: {lego: {provider: ovh}}}
+channels:
+  hook: {webhook: {url: "https://hooks.example.com/", secret: "env:NOTAFTER_TEST_UNSET"}}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
+	if err := os.WriteFile(wrong, []byte("certificates: 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"renew -c " + file:                      "shop wiki",
+		"renew -c " + file + " shop":            "",
+		"rehearse -c " + file + " shop":         "wiki",
+		"account roll-over -c " + file:          "le",
+		"rehearse -c " + wrong:                  "",
+		"rehearse":                              "",
+		"rehearse -c " + file + ".is.not.there": "",
+	} {
+		var out, errs bytes.Buffer
+		p := testProgram(&out, &errs)
+		if code := p.run(t.Context(), append(append([]string{"__complete"}, strings.Fields(args)...), "")); code != 0 {
+			t.Errorf("%s: status %d: %s", args, code, &errs)
+		}
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if got := strings.Join(lines[:len(lines)-1], " "); got != want || lines[len(lines)-1] != ":4" { // 4: no files
+			t.Errorf("%s: offers %q, want %q: %s", args, got, want, &out)
+		}
 	}
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -47,6 +49,10 @@ type teller struct {
 	over map[int64]bool
 	// outcomes are those of attempts that are over.
 	outcomes []assure.Outcome
+	// byName says that the rungs were asked for by name, so that one that is left out was not proven as asked; those that
+	// were are in left, with why.
+	byName bool
+	left   []string
 }
 
 func newTeller(out output) *teller {
@@ -86,6 +92,7 @@ func (t *teller) tell(a assure.Attempt, now time.Time) {
 		word = "was stopped, and proves nothing,"
 	case outcome == assure.Done && leftOut(a):
 		outcome, word = assure.Skipped, outcomeWord(assure.Skipped)
+		t.left = append(t.left, fmt.Sprintf("%s of %s was left out, so that nothing is proven by it: %s", rungWord(a.Kind), clean(a.Certificate), clean(a.Steps[0].Detail)))
 	}
 	how := "in"
 	if stopped {
@@ -107,6 +114,14 @@ func (t *teller) tell(a assure.Attempt, now time.Time) {
 			t.line("  %s%s", lead, l)
 		}
 	}
+}
+
+// rungWord is the word for a rung that --rung takes.
+func rungWord(k assure.AttemptKind) string {
+	if l := k.Level(); l >= 0 && l < len(rungs) {
+		return rungs[l]
+	}
+	return string(k)
 }
 
 // leftOut reports whether nothing was done in any step, so that nothing is proven by it.
@@ -221,6 +236,8 @@ func (t *teller) verdict() error {
 	switch {
 	case slices.Contains(t.outcomes, assure.Failed):
 		return status{code: exitBroken}
+	case t.byName && len(t.left) > 0:
+		return status{code: exitUnknown, err: errors.New(strings.Join(t.left, "\n"))}
 	case slices.Contains(t.outcomes, assure.Unclear):
 		return status{code: exitUnknown}
 	}
