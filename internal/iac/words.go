@@ -17,7 +17,7 @@ func (j *judge) summary(t *Tie, f fate, rest []*Certificate) string {
 	case Narrowed:
 		s = names(rest, "may stop renewing", "may stop renewing", "Renewal is cut back") + ": " + narrowed(t, f) + "."
 	case Collision:
-		s = collision(t, f) + ": then " + names(rest, "stops renewing", "stop renewing", "renewal stops") + "."
+		s = collision(t, f) + ". Then " + names(rest, "stops renewing", "stop renewing", "renewal stops") + "."
 	case Gap:
 		s = gap(t, f) + names(rest, "cannot renew", "cannot renew", "nothing that rests on it can renew") + ", nor afterwards if the second step fails."
 		if len(rest) == 0 && len(j.inv.Certificates) == 0 {
@@ -279,13 +279,8 @@ func gap(t *Tie, f fate) string {
 
 func blocked(t *Tie) string {
 	s := t.Permission
-	switch s {
-	case "":
+	if s == "" {
 		s = name(t)
-	case "CAA":
-		s = "a CAA record"
-	case "static TXT record":
-		s = "a " + s
 	}
 	if p := place(t); p != "everything" && !strings.Contains(s, p) {
 		s += " on " + p
@@ -366,8 +361,10 @@ func incompleteSummary(p *Plan) string {
 	return "This is not the whole plan: " + why + ". What it does not hold may take renewal away, and nobody can tell."
 }
 
+// capital begins a sentence with a capital letter, unless it begins with a word in code.
 func capital(s string) string {
-	if s == "" {
+	word, _, _ := strings.Cut(s, " ")
+	if s == "" || strings.ContainsAny(word, ":._/[") {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
