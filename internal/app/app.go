@@ -287,6 +287,7 @@ func (a *App) Run(ctx context.Context) error {
 	background("patrol", func(ctx context.Context) error { a.patrol.Run(ctx, a.opts.Tick, a.opts.Scan); return nil })
 	background("renew", a.renewals)
 	background("keep house", func(ctx context.Context) error { a.keepHouse(ctx); return nil })
+	background("keep the inventory", a.keepInventory)
 	if u := a.opts.Config.Metrics.OTLP.Value(); u != "" {
 		push, err := pushMetrics(ctx, u, a.reg, a.opts.Version)
 		if err != nil {

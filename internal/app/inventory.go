@@ -1,7 +1,6 @@
 package app
 
 import (
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -49,9 +48,6 @@ func declared(c *config.Config, cert *config.Certificate) iac.Certificate {
 		return out
 	}
 	for _, n := range out.Names {
-		if _, err := netip.ParseAddr(n); err == nil {
-			continue // an address has no TXT record
-		}
 		out.Records = appendNew(out.Records, "_acme-challenge."+strings.TrimSuffix(strings.TrimPrefix(n, "*."), "."))
 	}
 	switch d := r.DNS; {

@@ -103,6 +103,7 @@ func (s *Server) api() (http.Handler, error) {
 	s.registerReads(api)
 	s.registerWrites(api)
 	s.registerRenewals(api)
+	s.registerInventory(api)
 	mux.HandleFunc("GET /api/v1/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"openapi": "/api/v1/openapi.json", "operations": s.operations()})
@@ -151,6 +152,7 @@ func operations() []operation {
 		{"POST", "/api/v1/incidents/{id}/acknowledge", "Acknowledge an incident's present stage"},
 		{"GET", "/api/v1/claims", "List the claims about the watch itself"},
 		{"GET", "/api/v1/totals", "Show the figures behind the metrics"},
+		{"GET", "/api/v1/inventory", "Give the certificates as notafter guard takes them"},
 		{"GET", "/api/v1/health", "Show whether notafter is well"},
 		{"POST", "/api/v1/check", "Look at a target now"},
 	}
@@ -162,6 +164,8 @@ func (s *Server) operations() []operation {
 		switch o.Path[strings.LastIndexByte(o.Path, '/'):] {
 		case "/check":
 			return s.opts.Probe == nil
+		case "/inventory":
+			return s.opts.Inventory == nil
 		case "/acknowledge":
 			return s.opts.Changer == nil
 		case "/renewal":
