@@ -8,7 +8,7 @@ import (
 
 // keepFor is how long history is kept: runs that are over, incidents that are resolved, claims that are forgotten,
 // certificates that ended with their keys, attempts. It is more than a year, so that a yearly renewal can be compared
-// with the last.
+// with the last. What is expected of permissions that nobody asks about any more goes after a week.
 const keepFor = 400 * 24 * time.Hour
 
 // Prune deletes what is older than 400 days at now, at most limit rows of each kind, and sessions that have expired. It
@@ -35,6 +35,9 @@ func (db *DB) Prune(ctx context.Context, now time.Time, limit int) (int, error) 
 		}},
 		{"attempts", func(q querier) (int, error) {
 			return count(q.exec(ctx, `DELETE FROM attempt WHERE id IN (SELECT id FROM attempt WHERE started < $1 ORDER BY started, id LIMIT $2)`, before, limit))
+		}},
+		{"what is expected of nothing any more", func(q querier) (int, error) {
+			return count(q.exec(ctx, `DELETE FROM expected_grant WHERE asked < $1`, micro(now.Add(-keepExpected))))
 		}},
 		{"sessions", func(q querier) (int, error) {
 			return count(q.exec(ctx, `DELETE FROM session WHERE expires < $1`, micro(now)))

@@ -69,6 +69,7 @@ func upgrades(t *testing.T, dsn string) {
 		t.Fatalf("a renewal in the new tables: %t, %+v", took, s)
 	}
 	must(db.PutIssued(ctx, issuedOf("1", 0)))(t)
+	must(db.NoteAccess(ctx, "azure", []assure.Access{allowedBy("g1")}, c.now()))(t)
 	sound(t, db)
 }
 
