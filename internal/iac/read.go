@@ -313,12 +313,8 @@ func (in *intake) conclude() {
 	}
 	if missing := in.missing(); len(missing) > 0 {
 		said := "the state holds " + some(missing) + ", of which the plan says nothing"
-		switch {
-		case in.p.Errored:
-		case in.p.Seen > 0:
+		if !in.p.Errored {
 			said += ": it was made with -target or -exclude"
-		default:
-			said += ": it was made with -target, -exclude or -refresh-only"
 		}
 		in.p.Incomplete = append(in.p.Incomplete, said)
 	}

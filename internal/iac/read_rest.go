@@ -73,8 +73,12 @@ func heldAs(address, deposed string) string {
 	return address + " (deposed " + deposed + ")"
 }
 
-// missing returns what the state holds and no change speaks of.
+// missing returns what the state holds and no change speaks of. A plan without any change was made with -refresh-only,
+// or with a -target that is nowhere: it does nothing to anything, and nothing is missing.
 func (in *intake) missing() (out []string) {
+	if in.p.Seen == 0 && !in.p.Errored {
+		return nil
+	}
 	spoken := map[string]bool{}
 	for i := range in.p.Changes {
 		c := &in.p.Changes[i]

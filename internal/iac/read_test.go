@@ -139,8 +139,9 @@ func TestReadTellsWhyAPlanIsIncomplete(t *testing.T) {
 		{"planning ended in an error", planOf(`"errored":true,"complete":false,"prior_state":{"values":{"root_module":{"resources":[` + held("b") + `]}}}`), []string{
 			"the state holds azurerm_role_assignment.b, of which the plan says nothing",
 		}},
-		{"many of those, in modules", planOf(`"prior_state":{"values":{"root_module":{"child_modules":[{"child_modules":[{"resources":[` + held("a", "b", "c", "d", "e") + `]}]}]}}}`), []string{
-			"the state holds azurerm_role_assignment.a, azurerm_role_assignment.b, azurerm_role_assignment.c and 2 more, of which the plan says nothing: it was made with -target, -exclude or -refresh-only",
+		{"nothing but a refresh", planOf(`"resource_drift":[` + grantOf("a", deletion) + `],"prior_state":{"values":{"root_module":{"resources":[` + held("b") + `]}}}`), nil},
+		{"many of those, in modules", planOf(`"resource_changes":[` + grantOf("x", stays) + `],"prior_state":{"values":{"root_module":{"child_modules":[{"child_modules":[{"resources":[` + held("a", "b", "c", "d", "e") + `]}]}]}}}`), []string{
+			"the state holds azurerm_role_assignment.a, azurerm_role_assignment.b, azurerm_role_assignment.c and 2 more, of which the plan says nothing: it was made with -target or -exclude",
 		}},
 		{"what means nothing may be left out", planOf(`"prior_state":{"values":{"root_module":{"resources":[{"address":"azurerm_linux_virtual_machine.a","mode":"managed","type":"azurerm_linux_virtual_machine"},{"address":"data.azurerm_dns_zone.z","mode":"data","type":"azurerm_dns_zone"}]}}}`), nil},
 		{"moved", planOf(`"resource_changes":[{"previous_address":"azurerm_role_assignment.old",` + grantOf("new", stays)[1:] + `],"prior_state":{"values":{"root_module":{"resources":[` + held("old") + `]}}}`), nil},
