@@ -94,9 +94,17 @@ func (r *Side) stays() bool {
 	return c.Before != nil && c.After != nil && (c.Do == Update || c.Do == NoOp)
 }
 
-// was is the other side of a resource that stays; nil when it does not, or where there is no other side.
+// counterpart is the other side of a resource that stays; nil when it does not, or where there is no other side.
 func (s *State) counterpart(r *Side) *Side {
-	if s.other == nil || !r.stays() {
+	if !r.stays() {
+		return nil
+	}
+	return s.successor(r)
+}
+
+// successor is what the same change has on the other side, be it the same object or one that is made in its place.
+func (s *State) successor(r *Side) *Side {
+	if s.other == nil || r.Change.Before == nil || r.Change.After == nil {
 		return nil
 	}
 	if r.After {

@@ -87,12 +87,15 @@ func grants(kind string) bool {
 // subject reports whether something in the plan names a service account as who may sign in: a federated credential, a
 // trust policy, a member, an association.
 func (s *State) subject(o object) bool {
-	for _, st := range s.sides() {
-		subjects := once(st, "kubernetes subjects", st.subjects)
-		for _, n := range []string{"system:serviceaccount:" + o.namespace + ":" + o.name, "[" + o.namespace + "/" + o.name + "]", "/ns/" + o.namespace + "/sa/" + o.name} {
-			if slices.ContainsFunc(subjects, func(text string) bool { return standsIn(text, n) }) {
-				return true
-			}
+	return slices.ContainsFunc(s.sides(), func(st *State) bool { return st.trusts(o) })
+}
+
+// trusts is subject for this side.
+func (s *State) trusts(o object) bool {
+	subjects := once(s, "kubernetes subjects", s.subjects)
+	for _, n := range []string{"system:serviceaccount:" + o.namespace + ":" + o.name, "[" + o.namespace + "/" + o.name + "]", "/ns/" + o.namespace + "/sa/" + o.name} {
+		if slices.ContainsFunc(subjects, func(text string) bool { return standsIn(text, n) }) {
+			return true
 		}
 	}
 	return false

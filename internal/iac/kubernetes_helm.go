@@ -45,9 +45,6 @@ func helmRelease(st *State, r *Side) []Tie {
 	}
 	o := releaseObject(r)
 	v := valuesOf(r)
-	if scalar(v.get("replicaCount")) == "0" {
-		return nil
-	}
 	name, known := r.Text("name"), r.Known("name") && r.Known("namespace")
 	scope := append(st.cluster(r, o), "namespaces", strings.ToLower(o.namespace))
 	what := "cert-manager"
@@ -73,32 +70,50 @@ func helmRelease(st *State, r *Side) []Tie {
 		t.Doubt = leap(chartVersion(b), chartVersion(r))
 	}
 	out := []Tie{t}
+	if scalar(v.get("replicaCount")) == "0" {
+		out = nil
+	}
 	if r.stays() && keeps != crdsNone {
 		out = append(out, Tie{
-			Kind: KindSolver, Principal: "the CRDs of cert-manager", Who: "the CRDs of cert-manager", Scope: scope,
+			Kind: KindSolver, Principal: "the set of cert-manager's CRDs", Who: "the set of cert-manager's CRDs", Scope: scope,
 			Effect: "every Certificate and issuer of the cluster is deleted with them", Repair: "Set crds.keep = true, apply that, and only then let the release go without its CRDs.",
 		})
 	} else if b := st.counterpart(r); b != nil && st.After && (valuesOf(b).crds() != crdsGo || v.vague) {
-		out = append(out, Tie{Kind: KindSolver, Principal: "the CRDs of cert-manager", Scope: scope}) // kept by Helm, or never there
+		out = append(out, Tie{Kind: KindSolver, Principal: "the set of cert-manager's CRDs", Scope: scope}) // kept by Helm, or never there
 	}
 	return append(out, st.releaseAccount(r, o, v)...)
 }
 
-// releaseAccount is what cert-manager's pods sign in as.
+// releaseAccount is what cert-manager's pods sign in as. A release that goes for good takes that with it, and is said once.
 func (s *State) releaseAccount(r *Side, o object, v values) []Tie {
+	next := s.successor(r)
+	if !s.After && next == nil {
+		return nil
+	}
 	a := accountOf(r, v)
-	var out []Tie
-	made := scalar(v.get("serviceAccount", "create")) != "false"
 	id, doubt := identity(v.get("serviceAccount", "annotations")), ""
 	if v.vague {
 		doubt = "its values are known only after the apply"
 	}
-	switch {
-	case !made && id == "" && doubt == "": // another resource makes it, and says what it is
-	case id != "" || doubt != "" || s.subject(a):
-		out = append(out, s.workload(r, a, id, doubt))
+	if scalar(v.get("serviceAccount", "create")) == "false" && id == "" && doubt == "" || id == "" && doubt == "" && !s.subject(a) {
+		return nil // another resource makes it and says what it is, or it is nobody in a cloud
 	}
-	if scalar(v.get("podLabels", "azure.workload.identity/use")) == "true" || v.vague && s.After {
+	t := s.workload(r, a, id, doubt)
+	t.Scope = s.cluster(r, o)
+	out := []Tie{t}
+	same := true
+	if !s.After {
+		w := valuesOf(next)
+		same = w.vague || identity(w.get("serviceAccount", "annotations")) != "" // else that says it all
+		if b := accountOf(next, w); b != a && !w.vague {
+			same = false
+			if s.other.trusts(b) {
+				return nil // it runs as another one then, which is trusted
+			}
+			out[0].Effect = "cert-manager runs as the service account " + b.String() + " then, and nothing in the plan trusts that one"
+		}
+	}
+	if same && r.stays() && (scalar(v.get("podLabels", "azure.workload.identity/use")) == "true" || v.vague && s.After) {
 		out = append(out, Tie{
 			Kind: KindTrust, Principal: "the label azure.workload.identity/use of " + a.String(), Who: "the service account " + a.String(), Also: ids(id),
 			Scope: append(s.cluster(r, o), "labels"), Effect: "Azure's webhook no longer gives cert-manager's pods a token",

@@ -257,10 +257,10 @@ func (v solver) String() string {
 	if v.selector != "" {
 		s += " for " + v.selector
 	}
-	for _, key := range []string{"managedIdentity.clientID", "role", "hostedZoneName", "hostedZoneID", "project", "email", "solverName"} {
+	for _, field := range []string{"clientID", "role", "hostedZoneName", "hostedZoneID", "project", "solverName"} {
 		for k, l := range v.leaves {
-			if k == key || strings.HasSuffix(k, "."+key) {
-				s += ", " + key + " " + l
+			if strings.HasSuffix(k, "."+field) && (v.selector == "" || !strings.HasPrefix(field, "hostedZone")) {
+				s += " (" + field + " " + l + ")"
 			}
 		}
 	}

@@ -160,6 +160,7 @@ func azureGateway(st *State, r *Side) []Tie {
 type azureRule struct {
 	inbound, allow, matches bool
 	priority                int
+	address                 string
 }
 
 func azureRuleOf(get func(string) string, all func(string) []string) azureRule {
@@ -178,41 +179,59 @@ func (s *State) azureRules(group string) []azureRule {
 	var out []azureRule
 	for _, r := range s.Of("azurerm_network_security_rule") {
 		if strings.EqualFold(r.Text("network_security_group_name"), group) {
-			out = append(out, azureRuleOf(func(a string) string { return r.Text(a) }, func(a string) []string { return r.Texts(a) }))
+			rule := azureRuleOf(func(a string) string { return r.Text(a) }, func(a string) []string { return r.Texts(a) })
+			rule.address = r.Change.Address
+			out = append(out, rule)
 		}
 	}
 	for _, r := range s.Of("azurerm_network_security_group") {
 		for i := range r.Len("security_rule") {
 			if strings.EqualFold(r.Text("name"), group) {
-				out = append(out, azureRuleOf(func(a string) string { return r.Text("security_rule", i, a) }, func(a string) []string { return r.Texts("security_rule", i, a) }))
+				rule := azureRuleOf(func(a string) string { return r.Text("security_rule", i, a) }, func(a string) []string { return r.Texts("security_rule", i, a) })
+				rule.address = r.Change.Address
+				out = append(out, rule)
 			}
 		}
 	}
 	return out
 }
 
-// refused reports whether a rule that comes before another one denies what that one allows.
-func (s *State) refused(group string, rule azureRule) bool {
-	return slices.ContainsFunc(s.azureRules(group), func(o azureRule) bool {
-		return o.inbound && !o.allow && o.matches && o.priority < rule.priority
-	})
+// refused is the address of a rule that comes before another one and denies what that one allows; empty when there is none.
+func (s *State) refused(group string, rule azureRule) string {
+	for _, o := range s.azureRules(group) {
+		if o.inbound && !o.allow && o.matches && o.priority < rule.priority {
+			return o.address
+		}
+	}
+	return ""
+}
+
+// azureDoor is the tie of a rule that lets port 80 in.
+func (s *State) azureDoor(r *Side, group, attribute string, rule azureRule) []Tie {
+	if !rule.inbound || !rule.allow || !rule.matches || s.refused(group, rule) != "" {
+		return nil
+	}
+	t := s.door(r, "network security group", group, unless(r, PartPrincipal, attribute)...)
+	if s.other != nil && !s.After {
+		if by := s.other.refused(group, rule); by != "" {
+			t[0].Doubt = by + " denies it then, and " + t[0].Doubt
+		}
+	}
+	return t
 }
 
 func azureSecurityRule(st *State, r *Side) []Tie {
 	rule := azureRuleOf(func(a string) string { return r.Text(a) }, func(a string) []string { return r.Texts(a) })
 	group := r.Text("network_security_group_name")
-	if !rule.inbound || !rule.allow || !rule.matches || st.refused(group, rule) {
-		return nil
-	}
-	return st.door(r, "network security group", group, unless(r, PartPrincipal, "network_security_group_name")...)
+	return st.azureDoor(r, group, "network_security_group_name", rule)
 }
 
 func azureSecurityGroup(st *State, r *Side) []Tie {
 	group := r.Text("name")
 	for i := range r.Len("security_rule") {
 		rule := azureRuleOf(func(a string) string { return r.Text("security_rule", i, a) }, func(a string) []string { return r.Texts("security_rule", i, a) })
-		if rule.inbound && rule.allow && rule.matches && !st.refused(group, rule) {
-			return st.door(r, "network security group", group, unless(r, PartPrincipal, "name")...)
+		if t := st.azureDoor(r, group, "name", rule); t != nil {
+			return t
 		}
 	}
 	if !r.Known("security_rule") {
