@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// benchPlan, when set, makes the test binary read that plan and nothing else, so that the memory of a whole process can
+// benchPlan, when set, makes the test binary read and judge that plan and do nothing else, so that the memory of a whole process can
 // be told from that of a benchmark.
 const benchPlan = "NOTAFTER_IAC_BENCH_PLAN"
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(benchPlan); name != "" {
-		if err := readAlone(name); err != nil {
+		if err := judgeAlone(name); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -31,9 +31,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// readAlone reads a plan and prints the most memory that the process has had, in bytes.
-func readAlone(name string) error {
-	if _, err := readFile(name); err != nil {
+// judgeAlone reads and judges a plan, and prints the most memory that the process has had, in bytes.
+func judgeAlone(name string) error {
+	if _, _, err := judgeFile(name); err != nil {
 		return err
 	}
 	status, err := os.ReadFile("/proc/self/status")
@@ -50,13 +50,17 @@ func readAlone(name string) error {
 	return fmt.Errorf("no VmHWM in /proc/self/status")
 }
 
-func readFile(name string) (*Plan, error) {
+func judgeFile(name string) (*Plan, Verdict, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, Verdict{}, err
 	}
 	defer func() { _ = f.Close() }()
-	return Read(f, ReadOptions{})
+	p, err := Read(f, ReadOptions{})
+	if err != nil {
+		return nil, Verdict{}, err
+	}
+	return p, Judge(p, Inventory{}), nil
 }
 
 // The bounds that are promised for a plan of 137 MB.
@@ -65,8 +69,9 @@ const (
 	leastFaster = 1    // times as fast as encoding/json's tokeniser
 )
 
-// BenchmarkRead reads a plan of 137 MB with 4,500 changes from a file, and the same file with encoding/json's tokeniser
-// for comparison. It fails when Read is slower, or when a process that reads the plan has more than 24 MB at its peak.
+// BenchmarkRead reads and judges a plan of 137 MB with 4,500 changes from a file, and goes through the same file with
+// encoding/json's tokeniser for comparison. It fails when that is faster, or when a process that judges the plan has more
+// than 24 MB at its peak.
 func BenchmarkRead(b *testing.B) {
 	name := filepath.Join(b.TempDir(), "plan.json")
 	size := writeEstate(b, name)
@@ -75,24 +80,32 @@ func BenchmarkRead(b *testing.B) {
 	}
 	b.SetBytes(size)
 	b.ReportAllocs()
-	var ours, theirs time.Duration
-	rounds := 0
-	for b.Loop() {
+	best := func(d *time.Duration, f func()) {
 		start := time.Now()
-		p, err := readFile(name)
-		ours += time.Since(start)
-		if err != nil || p.Seen != bigEstate.resources || p.Changing != p.Seen || len(p.Incomplete) > 0 {
+		f()
+		if took := time.Since(start); *d == 0 || took < *d {
+			*d = took
+		}
+	}
+	var ours, theirs time.Duration
+	judged := func() {
+		p, v, err := judgeFile(name)
+		if err != nil || p.Seen != bigEstate.resources || p.Changing != p.Seen || len(p.Changes) < bigEstate.resources/estateEvery {
 			b.Fatalf("read: %+v, %v", p, err)
 		}
-		b.StopTimer()
-		if rounds++; rounds <= 3 {
-			start = time.Now()
-			tokens(b, name)
-			theirs += time.Since(start)
+		if v.Class != Safe {
+			b.Fatalf("judged: %+v", v)
 		}
-		b.StartTimer()
 	}
-	ratio := theirs.Seconds() / float64(min(rounds, 3)) / (ours.Seconds() / float64(rounds))
+	for b.Loop() {
+		judged()
+	}
+	// Other work on the machine slows down now one and now the other; the best of some turns is what each can do.
+	for range 3 {
+		best(&theirs, func() { tokens(b, name) })
+		best(&ours, judged)
+	}
+	ratio := theirs.Seconds() / ours.Seconds()
 	b.ReportMetric(ratio, "x-tokeniser")
 	if ratio < leastFaster {
 		b.Errorf("%.2f times as fast as encoding/json's tokeniser", ratio)
@@ -105,7 +118,7 @@ func BenchmarkRead(b *testing.B) {
 	rss := peakRSS(b, name)
 	b.ReportMetric(rss/1e6, "peak-RSS-MB")
 	if rss > mostMemory {
-		b.Errorf("a process that reads the plan has %.1f MB", rss/1e6)
+		b.Errorf("a process that judges the plan has %.1f MB", rss/1e6)
 	}
 }
 
@@ -171,7 +184,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	return w.r.Read(p)
 }
 
-// peakRSS returns the most memory that a process had which did nothing but read the plan.
+// peakRSS returns the most memory that a process had which did nothing but read and judge the plan.
 func peakRSS(tb testing.TB, name string) float64 {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), benchPlan+"="+name)
