@@ -34,6 +34,7 @@ var awsReaders = map[string]reader{
 	"aws_iam_group_policies_exclusive":           nothing,
 
 	"aws_iam_access_key":               awsKey,
+	"aws_iam_instance_profile":         awsProfile,
 	"aws_iam_openid_connect_provider":  awsProvider,
 	"aws_eks_cluster":                  awsCluster,
 	"aws_eks_pod_identity_association": awsAssociation,
@@ -62,7 +63,13 @@ func awsTies(s *State, r *Side) []Tie {
 				out[from] = append(out[from], s.awsDenial(g)...)
 				continue
 			}
-			out[from] = append(out[from], s.awsTie(g)...)
+			ties := s.awsTie(g)
+			for k := range ties {
+				if from != culprit(g.chain) {
+					ties[k].ID = "" // it is told of something else
+				}
+			}
+			out[from] = append(out[from], ties...)
 			for j := range was {
 				if h := &was[j]; h.who == g.who && !h.deny && h.doubt == "" && g.covers(h) && !(g.path().Covers(h.path()) && (g.condition() == "" || g.condition() == h.condition())) {
 					// It allows what was allowed before, which a comparison of texts would not see.
@@ -94,6 +101,9 @@ func culprit(chain []*Side) *Side {
 		case Create:
 			return 4
 		case Forget, CreateForget, ForgetCreate:
+			if r.Change.Type == "aws_iam_role" || r.Change.Type == "aws_iam_user" {
+				return 0 // it is said of the identity itself
+			}
 			return 3
 		case NoOp, Reading:
 			return 0
@@ -136,6 +146,9 @@ func (s *State) awsTie(g *awsGrant) []Tie {
 	if z := s.awsZoneOf(g.zone); z != nil && z.Len("vpc") > 0 {
 		return nil // a private zone: no authority looks there
 	}
+	if g.who.name == "" && (!s.After || g.unknown) {
+		return nil // anything of anybody
+	}
 	b := g.binding
 	t := Tie{
 		Kind: KindGrant, Principal: s.awsNamed(g.who), Who: s.awsCalledFor(g.who), Also: s.awsAlso(g.who), Rights: g.rights,
@@ -143,6 +156,12 @@ func (s *State) awsTie(g *awsGrant) []Tie {
 		Object: g.who.kind + " " + b.id(), ID: s.awsShown(g.who) + b.id()[len(b.who.name):], Others: b.sole,
 	}
 	t.At, t.Place = s.awsAt(g)
+	if g.who.kind == "policy" {
+		t.Permission, t.ID = "route53:ChangeResourceRecordSets", ""
+		if !s.After {
+			t.Unknown = append(t.Unknown, PartPrincipal)
+		}
+	}
 	if g.who.name == "" {
 		t.Unknown = append(t.Unknown, PartPrincipal)
 		t.Who = "an identity that the plan does not know yet"
@@ -230,7 +249,12 @@ func (b *awsBinding) title() string {
 }
 
 // awsCalledFor is an identity for people.
-func (s *State) awsCalledFor(who awsWho) string { return "the " + who.kind + " " + s.awsShown(who) }
+func (s *State) awsCalledFor(who awsWho) string {
+	if who.kind == "policy" {
+		return "whoever holds the policy " + s.awsShown(who)
+	}
+	return "the " + who.kind + " " + s.awsShown(who)
+}
 
 // awsAlso are further spellings of an identity.
 func (s *State) awsAlso(who awsWho) []string {
@@ -311,7 +335,7 @@ func (s *State) awsIs(r *Side) []Tie {
 	kind := strings.TrimPrefix(r.Change.Type, "aws_iam_")
 	who := awsWho{kind, strings.ToLower(r.Text("name"))}
 	t := Tie{
-		Kind: KindIdentity, Principal: s.awsNamed(who), Who: s.awsCalledFor(who), Also: s.awsAlso(who), ID: r.Text("arn"), Object: "iam " + kind + " " + who.name,
+		Kind: KindIdentity, Principal: s.awsNamed(who), Who: s.awsCalledFor(who), Also: s.awsAlso(who), ID: r.Text("id"), Object: "iam " + kind + " " + who.name,
 		Idle: s.awsWeights()[who] != awsFirm, Effect: "nothing can act as it, and what was granted to it is gone",
 	}
 	if !r.Known("name") {

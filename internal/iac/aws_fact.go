@@ -23,8 +23,9 @@ type awsReader struct {
 func (s *State) awsFacts() *awsFacts {
 	return once(s, "aws facts", func() *awsFacts {
 		f := &awsFacts{reads: map[awsWho]*awsReads{}, readBy: map[awsWho][]awsReader{}, shown: map[awsWho]string{}}
-		bindings, revoked := s.awsBindings()
-		f.revoked = revoked
+		bound := s.awsBound()
+		bindings := slices.Concat(bound.list, s.awsUnheld())
+		f.revoked = bound.revoked
 		for i := range bindings {
 			b := &bindings[i]
 			list, reads := s.awsAllowed(b)
@@ -35,13 +36,57 @@ func (s *State) awsFacts() *awsFacts {
 			f.readBy[b.who] = append(f.readBy[b.who], awsReader{reads, b.chain})
 			f.grants = append(f.grants, list...)
 		}
-		for _, k := range awsKinds {
+		for _, k := range append([]string{"policy"}, awsKinds...) {
 			for _, r := range s.Of("aws_iam_" + k) {
 				f.shown[awsWho{k, strings.ToLower(r.Text("name"))}] = r.Text("name")
 			}
 		}
 		return f
 	})
+}
+
+// awsBound are the bindings of a side.
+func (s *State) awsBound() *awsBinds {
+	return once(s, "aws bindings", func() *awsBinds {
+		list, revoked := s.awsBindings()
+		return &awsBinds{list, revoked}
+	})
+}
+
+type awsBinds struct {
+	list    []awsBinding
+	revoked map[string]*Side
+}
+
+// awsUnheld are policies that the plan holds without anybody who holds them: they are attached elsewhere, if at all.
+func (s *State) awsUnheld() (out []awsBinding) {
+	held := map[*Change]bool{}
+	for _, st := range s.sides() {
+		for _, b := range st.awsBound().list {
+			for _, r := range b.chain {
+				held[r.Change] = true
+			}
+		}
+		for _, k := range awsKinds[:2] {
+			for _, r := range st.Of("aws_iam_" + k) { // what limits grants nothing
+				if p := st.awsIndex()["aws_iam_policy "+strings.ToLower(r.Text("permissions_boundary"))]; p != nil {
+					held[p.Change] = true
+				}
+				if p := st.referred(r, "permissions_boundary", "aws_iam_policy"); p != nil {
+					held[p.Change] = true
+				}
+			}
+		}
+	}
+	for _, p := range s.Of("aws_iam_policy") {
+		if held[p.Change] || p.Text("name") == "" {
+			continue
+		}
+		b := s.awsOf(p)
+		b.who = awsWho{"policy", strings.ToLower(p.Text("name"))}
+		out = append(out, b)
+	}
+	return out
 }
 
 // awsAllowed is what a binding allows and denies, within the identity's permissions boundary.
@@ -60,7 +105,7 @@ func (s *State) awsAllowed(b *awsBinding) (list []awsGrant, reads awsReads) {
 		g.unknown = g.unknown || b.unlisted
 	}
 	r := s.awsIdentity(b.who)
-	if r == nil || b.who.kind == "group" {
+	if r == nil || b.who.kind == "group" || b.who.kind == "policy" {
 		return list, reads
 	}
 	arn, known := r.Text("permissions_boundary"), r.Known("permissions_boundary")
@@ -171,6 +216,8 @@ func (s *State) awsDoubt(g *awsGrant) string {
 		return g.doubt
 	case g.broad && !renews:
 		return "it is a right to everything, and nothing in the plan shows that certificates are renewed by it"
+	case !renews && g.who.kind == "policy":
+		return "the plan does not show who holds it"
 	case !renews && s.awsCalled(g.who, awsOther):
 		return "it is called like something that writes DNS records for other ends"
 	}
@@ -198,7 +245,7 @@ func (s *State) awsNamed(who awsWho) string {
 			states[0], states[1] = states[1], states[0]
 		}
 		for _, st := range states {
-			for _, k := range awsKinds {
+			for _, k := range append([]string{"policy"}, awsKinds...) {
 				for _, r := range st.Of("aws_iam_" + k) {
 					if w := (awsWho{k, strings.ToLower(r.Text("name"))}); n.arns[w] == "" {
 						n.arns[w] = r.Text("arn")

@@ -158,6 +158,9 @@ func (s *State) awsTrustTies(r *Side) (out []Tie) {
 		was, _ = awsTrusts(&Side{Values: r.Change.Before})
 	}
 	list, known := awsTrusts(r)
+	if r.Change.Do == Forget {
+		return nil // it is said of the role
+	}
 	tie := func(t *awsTrust) Tie {
 		at := t.actor
 		if t.via != "" && t.sub != "*" {
@@ -230,6 +233,9 @@ func awsAssociation(s *State, r *Side) []Tie {
 		At: at, ID: r.Text("association_arn"), Object: "pod identity " + cluster + " " + ns + " " + sa + " " + who.name,
 		Effect: "pods of the service account " + at + " can no longer act as it", Idle: s.awsWeights()[who] != awsFirm,
 	}
+	if !known && !s.After {
+		return nil
+	}
 	if !known {
 		t.Who, t.Unknown, t.Idle = "a role that the plan does not know yet", []Part{PartPrincipal}, false
 	}
@@ -237,6 +243,24 @@ func awsAssociation(s *State, r *Side) []Tie {
 		if !r.Known(a) && len(t.Unknown) == 0 {
 			t.Unknown = append(t.Unknown, PartScope)
 		}
+	}
+	return []Tie{t}
+}
+
+// awsProfile is that machines of EC2 act as a role.
+func awsProfile(s *State, r *Side) []Tie {
+	who := s.awsHolder(r, "role", "role")
+	name := r.Text("name")
+	t := Tie{
+		Kind: KindTrust, Principal: s.awsNamed(who), Who: s.awsCalledFor(who), Also: s.awsAlso(who), Permission: "instance profile", Scope: Path{"instance profile", name},
+		At: "instance profile " + name, ID: r.Text("arn"), Object: "instance profile " + name, Idle: s.awsWeights()[who] != awsFirm,
+		Effect: "machines with the instance profile " + name + " can no longer act as it",
+	}
+	if who.name == "" && !s.After {
+		return nil
+	}
+	if who.name == "" {
+		t.Who, t.Unknown, t.Idle = "a role that the plan does not know yet", []Part{PartPrincipal}, false
 	}
 	return []Tie{t}
 }

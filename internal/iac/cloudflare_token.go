@@ -37,6 +37,9 @@ func cloudflareToken(s *State, r *Side) []Tie {
 	is.Stale = "the new token has another secret, which the renewer has to be given"
 	is.Effect = "whoever renews with it can no longer sign in to Cloudflare"
 	out := []Tie{is}
+	if r.Change.Do == Forget {
+		return out // what it may do goes with it
+	}
 	limit := cloudflareLimits(r)
 	condition := limit.String()
 	if was := (cloudflareLimit{}); r.After && r.Change.Before != nil {
