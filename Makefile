@@ -31,13 +31,17 @@ PREFIX ?= /usr/local
 
 .PHONY: help
 help: ## List what can be made.
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 # One package at a time: several run the whole product against certificates that live for a minute, and on a machine of
 # two processors they would starve each other.
 test: needs ## Install what the tests need, then run all of them under the race detector.
 	@scripts/test.sh -p 1 -timeout $(TESTTIMEOUT) ./...
+
+.PHONY: e2e
+e2e: ## Plan, judge and apply with real OpenTofu, which is built first (10 minutes, once).
+	@scripts/e2e.sh
 
 # How many lifetimes `make soak` renews for. The longest of its certificates live for 30 seconds.
 LIVES ?= 30
@@ -59,7 +63,7 @@ fmt: ## Fail when a file is not formatted as gofmt (and gofumpt, where it can be
 
 .PHONY: format
 format: ## Format everything in place, with gofumpt.
-	$(GO) run $(GOFUMPT) -w cmd internal scripts
+	$(GO) run $(GOFUMPT) -w cmd e2e internal scripts
 
 .PHONY: vet
 vet: ## Run go vet.
