@@ -319,3 +319,28 @@ func randomWord(r *rand.Rand) string {
 	}
 	return b.String()
 }
+
+// unmarked looks at eight bytes at a time, and must find what one at a time would.
+func TestUnmarkedFindsTheFirst(t *testing.T) {
+	t.Parallel()
+	for _, fill := range []byte{'x', ' ', '!', '#', '[', ']', 0x7f, 0x80, 0xa2, 0xdc, 0xff} {
+		for first := range 20 {
+			for c := range 256 {
+				for _, second := range []byte{'x', '"', 0x1f, 0x80} {
+					text := bytes.Repeat([]byte{fill}, 20)
+					text[first] = byte(c)
+					if first+1 < len(text) {
+						text[first+1] = second
+					}
+					want := bytes.IndexFunc(text, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' })
+					if want < 0 {
+						want = len(text)
+					}
+					if got := unmarked(text); got != want {
+						t.Fatalf("%q: %d, want %d", text, got, want)
+					}
+				}
+			}
+		}
+	}
+}
