@@ -80,7 +80,7 @@ func azureGrant(st *State, r *Side) (t Tie, ok bool) {
 	if !writes {
 		return t, false
 	}
-	t = Tie{Kind: KindGrant, Rights: role.rights, Permission: role.name, Scope: scope.path, At: scope.id, Place: scope.place, ID: id(r)}
+	t = Tie{Kind: KindGrant, Rights: role.rights, Permission: role.name, Scope: scope.path, At: scope.id, Place: scope.place, ID: id(r), By: role.by}
 	if scope.unknown {
 		t.Unknown = append(t.Unknown, PartScope)
 	}

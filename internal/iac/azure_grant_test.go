@@ -135,12 +135,12 @@ func TestAzureRoles(t *testing.T) {
 		{name: "azure/role-edited-no-deleting", changes: []Change{
 			keeps("azurerm_role_assignment.cm", custom), updates("azurerm_role_definition.acme", azRole(whole...), azRole("Microsoft.Network/dnsZones/TXT/write", "Microsoft.Network/dnsZones/TXT/read")),
 		}, want: []string{
-			"narrowed azurerm_role_assignment.cm: Renewal is cut back: on the zone example.com the identity 0b1ec700-0000-4000-8000-000000000001 may still write and read challenge records, and no longer withdraw them (ACME writer changes). Nothing shows it until certificates end.",
+			"narrowed azurerm_role_definition.acme: Renewal is cut back: on the zone example.com the identity 0b1ec700-0000-4000-8000-000000000001 may still write and read challenge records, and no longer withdraw them (azurerm_role_definition.acme changes). Nothing shows it until certificates end.",
 		}},
 		{name: "azure/role-edited-no-writing", changes: []Change{
 			keeps("azurerm_role_assignment.cm", custom), updates("azurerm_role_definition.acme", azRole(whole...), azRole("Microsoft.Network/dnsZones/*/read")),
 		}, want: []string{
-			"lost azurerm_role_assignment.cm: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses ACME writer on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+			"lost azurerm_role_definition.acme: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses ACME writer on the zone example.com, because azurerm_role_definition.acme changes. Nothing shows it until certificates end.",
 		}},
 		{name: "azure/role-edited-and-enough", changes: []Change{
 			keeps("azurerm_role_assignment.cm", custom), updates("azurerm_role_definition.acme", azRole(whole...), azRole("Microsoft.Network/dnszones/txt/*")),

@@ -9,10 +9,11 @@ import (
 type azureRole struct {
 	name    string
 	rights  Right
-	broad   bool // made for more than DNS
-	public  bool // reaches public zones
-	private bool // reaches private zones
-	custom  bool // of the customer's own, and not in the plan
+	broad   bool  // made for more than DNS
+	public  bool  // reaches public zones
+	private bool  // reaches private zones
+	custom  bool  // of the customer's own, and not in the plan
+	by      *Side // its definition, where the plan holds it
 }
 
 // azureWriters are the built-in roles that can write TXT records, by id. Source: learn.microsoft.com, "Azure built-in
@@ -81,6 +82,7 @@ func azureRoleOf(st *State, r *Side, id, name string) (role azureRole, ok bool) 
 	}
 	if d := azureDefinition(st, r, id, guid, name); d != nil {
 		role = azureDefined(d)
+		role.by = d
 		return role, role.rights&(RightWrite|RightDelete) != 0
 	}
 	for _, w := range azureWriters {

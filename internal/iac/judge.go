@@ -15,7 +15,11 @@ import (
 // What is found is ordered by class, the worst first, and then by address. Nothing is found where renewal is untouched;
 // the one finding of class [Safe] tells of something that is gone already and that the plan gives back.
 func Judge(p *Plan, inv Inventory) Verdict {
-	j := newJudge(p, inv)
+	before, after := States(p)
+	return newJudge(p, inv, before, TiesOf(before), TiesOf(after)).judge()
+}
+
+func (j *judge) judge() Verdict {
 	j.incomplete()
 	j.ties()
 	j.blocks()
@@ -45,10 +49,9 @@ type judged struct {
 	Finding
 }
 
-func newJudge(p *Plan, inv Inventory) *judge {
-	before, after := States(p)
+func newJudge(p *Plan, inv Inventory, st *State, before, after []Tie) *judge {
 	j := &judge{
-		plan: p, inv: inv, before: TiesOf(before), after: TiesOf(after), beforeSt: before,
+		plan: p, inv: inv, before: before, after: after, beforeSt: st,
 		was: map[string][]*Tie{}, will: map[string][]*Tie{}, open: map[Kind][]*Tie{},
 	}
 	for i := range j.before {
@@ -123,7 +126,7 @@ func (t *Tie) vague() bool {
 }
 
 func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
-	c := t.From.Change
+	c := t.cause()
 	out := Finding{
 		Class: f.class, Address: c.Address, ProviderType: c.Type, Principal: t.Principal, Permission: t.Permission, Scope: t.scope(),
 		Certificates: namesOf(rest), HurtsAt: hurtsAt(rest), Fingerprint: t.fingerprint(f.class),
@@ -133,6 +136,14 @@ func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
 	}
 	out.Summary, out.Repair = j.summary(t, f, rest), repair(t, f)
 	j.found = append(j.found, judged{tie: t, Finding: out})
+}
+
+// cause is the change that does something to a tie: its own resource's, or that of the one which decides what it allows.
+func (t *Tie) cause() *Change {
+	if c := t.From.Change; c.Do != NoOp || t.By == nil || t.By.Change.Do == NoOp {
+		return c
+	}
+	return t.By.Change
 }
 
 func (t *Tie) scope() string {

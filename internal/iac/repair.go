@@ -7,14 +7,15 @@ import (
 
 // repair says what to change in the code, so that the next plan does not do it. Blocks stand on lines of their own.
 func repair(t *Tie, f fate) string {
-	c := t.From.Change
-	switch f.class {
-	case Safe:
+	c := t.cause()
+	switch {
+	case f.class == Safe:
 		return "Apply this plan, and prove renewal afterwards."
-	case Collision:
+	case f.class == Collision:
 		return collisionRepair(t, f)
-	}
-	if t.Repair != "" && f.taker == nil && f.twin == nil && f.again == nil {
+	case c.Do == UnknownAction:
+		return "Judge the plan with a version of notafter that knows what it does, or look yourself and answer for it with an override."
+	case t.Repair != "" && f.taker == nil && f.twin == nil && f.again == nil:
 		return t.Repair
 	}
 	switch f.class {
@@ -31,7 +32,7 @@ func repair(t *Tie, f fate) string {
 		if c.Do == Forget {
 			return "Keep the resource in the code, here or where it is imported in the same change:\n\nimport {\n  to = " + c.Address + "\n  id = " + quote(orElse(t.ID, "ID")) + "\n}"
 		}
-		return "Let the plan destroy the old one after the new one works, or import it where it is to be kept."
+		return "Undo what forces the replacement, or import the old one where it is to be kept."
 	case Blocked:
 		if c.Makes() {
 			return "Do not add " + c.Address + ", or let it spare what renewal writes."
@@ -50,7 +51,7 @@ func repair(t *Tie, f fate) string {
 }
 
 func lostRepair(t *Tie, f fate) string {
-	c := t.From.Change
+	c := t.cause()
 	switch {
 	case f.drift:
 		return "Put the resource back into the code:\n\nresource " + quote(c.Type) + " " + quote(resourceName(c.Address)) + " {\n  # as it was\n}"
@@ -93,6 +94,8 @@ func collisionRepair(t *Tie, f fate) string {
 	switch {
 	case c == d:
 		return "Take create_before_destroy away from " + c.Address + ", or undo what forces the replacement."
+	case c.Type != d.Type && d.Type != "azapi_resource":
+		return fmt.Sprintf("Keep %s and leave %s out. To go from one to the other, take the old one away in a change of its own when no renewal is due, make the new one in the next, and prove renewal afterwards.", c.Address, d.Address)
 	case d.Before != nil:
 		return fmt.Sprintf("The keys have shifted. Give each its own key (for_each instead of count), and say where the ones that stay have gone:\n\nmoved {\n  from = %s\n  to   = %s\n}", c.Was(), keyed(d.Address, t))
 	}

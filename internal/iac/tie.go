@@ -130,8 +130,9 @@ type Tie struct {
 	// Object is what the cloud tells such objects apart by, where it is more than what the tie says: of two ties with the
 	// same one the cloud holds only one. Empty: the tie's own parts and its permission.
 	Object string
-	// From is the resource it was read from.
-	From *Side
+	// From is the resource it was read from. By is another one that decides what it allows (a role's definition, a group): when
+	// only that changes, it is named.
+	From, By *Side
 }
 
 // Same reports whether two ties are the same, wherever they come from.

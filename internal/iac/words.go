@@ -203,6 +203,8 @@ func lost(t *Tie, f fate) string {
 	switch {
 	case f.maybe != nil:
 		s += fmt.Sprintf(". %s may take its place (%s), but nothing says that it is for the same, or that it comes first", f.maybe.From.Change.Address, unknownParts(f.maybe))
+	case t.cause() != c:
+		s += ", because " + t.cause().Address + " changes"
 	case t.Kind == KindGrant:
 		s += ", and nothing else in this plan allows it"
 	}
@@ -245,7 +247,7 @@ func contains(list []string, s string) bool {
 
 func was(t, u *Tie) string {
 	if strings.EqualFold(right(t), right(u)) {
-		return right(t) + " changes"
+		return t.cause().Address + " changes"
 	}
 	return right(t) + " before, " + right(u) + " after"
 }
