@@ -81,8 +81,9 @@ func awsTies(s *State, r *Side) []Tie {
 		}
 		return out
 	})[r]
+	ties = slices.Clone(ties)
 	if k := r.Change.Type; k == "aws_iam_role" || k == "aws_iam_user" {
-		ties = append(slices.Clone(ties), s.awsIs(r)...)
+		ties = append(ties, s.awsIs(r)...)
 	}
 	if r.Change.Type == "aws_iam_role" {
 		ties = append(ties, s.awsTrustTies(r)...)
@@ -176,7 +177,7 @@ func (s *State) awsTie(g *awsGrant) []Tie {
 		t.ID = "" // it has none yet
 	}
 	if by := s.awsRevokedBy(g); by != nil {
-		t.Effect = "it can no longer write challenge records (" + by.Address() + " takes away every policy that it does not list)"
+		t.By = by
 		t.Repair = "Name the " + b.title() + " in " + by.Address() + ", too."
 	}
 	weight := s.awsWeights()[g.who]

@@ -10,7 +10,8 @@ type awsTrust struct {
 	scope Path   // who: a kind, and what narrows it down
 	sub   string // of a token, as a pattern
 	actor string // for people
-	via   string // the issuer of a token
+	via   string // the issuer of a token, in lower case
+	from  string // the same as it stands there
 	aud   string
 	verb  string
 	conds []awsCondition
@@ -69,7 +70,7 @@ func (s *awsStatement) trust(p awsPrincipal) ([]awsTrust, bool) {
 			t.verb, t.scope = "sts:AssumeRoleWithSAML", Path{"federated", p.id}
 			return []awsTrust{t}, does("sts:assumerolewithsaml")
 		}
-		return s.tokens(strings.ToLower(issuer)), does("sts:assumerolewithwebidentity")
+		return s.tokens(issuer), does("sts:assumerolewithwebidentity")
 	case "service":
 		t.scope = Path{"service", p.id}
 		// Pod identity tags its sessions, and is refused where it may not.
@@ -91,8 +92,9 @@ func (s *awsStatement) trust(p awsPrincipal) ([]awsTrust, bool) {
 }
 
 // tokens are the subjects whose tokens of an issuer a statement takes.
-func (s *awsStatement) tokens(issuer string) (out []awsTrust) {
-	t := awsTrust{verb: "sts:AssumeRoleWithWebIdentity", via: issuer, aud: awsAudience}
+func (s *awsStatement) tokens(shown string) (out []awsTrust) {
+	issuer := strings.ToLower(shown)
+	t := awsTrust{verb: "sts:AssumeRoleWithWebIdentity", via: issuer, from: shown, aud: awsAudience}
 	subs := []string{"*"}
 	for _, c := range s.conditions {
 		if !c.positive() {
@@ -123,7 +125,7 @@ func (s *awsStatement) tokens(issuer string) (out []awsTrust) {
 			seg = seg[:len(seg)-1]
 		}
 		if sub == "*" {
-			t.actor = "whatever " + issuer + " signs a token for"
+			t.actor = "whatever " + shown + " signs a token for"
 		}
 		t.scope = append(Path{"oidc", issuer, t.aud}, seg...)
 		out = append(out, t)
@@ -164,7 +166,7 @@ func (s *State) awsTrustTies(r *Side) (out []Tie) {
 	tie := func(t *awsTrust) Tie {
 		at := t.actor
 		if t.via != "" && t.sub != "*" {
-			at += " of " + t.via
+			at += " of " + t.from
 		}
 		return Tie{
 			Kind: KindTrust, Principal: s.awsNamed(who), Who: s.awsCalledFor(who), Also: s.awsAlso(who), Permission: t.verb, Scope: t.scope, At: at,
@@ -280,7 +282,7 @@ func (s *State) awsTrusting(issuer string) (out []Tie) {
 					seen[who] = true
 					out = append(out, Tie{
 						Kind: KindTrust, Principal: s.awsNamed(who), Who: s.awsCalledFor(who), Also: s.awsAlso(who),
-						Scope: Path{"issuer", issuer, t.aud}, At: issuer, Members: []string{t.aud}, Effect: t.actor,
+						Scope: Path{"issuer", issuer, t.aud}, At: t.from, Members: []string{t.aud}, Effect: t.actor,
 					})
 					break
 				}
@@ -304,7 +306,7 @@ func awsProvider(s *State, r *Side) (out []Tie) {
 	for _, t := range s.awsTrusting(was) {
 		aud := t.Members[0]
 		t.Members, t.Permission, t.ID, t.Object = nil, "OIDC provider", r.Text("arn"), "oidc "+was
-		t.Effect = "AWS refuses the tokens of " + issuer + ", by which " + t.Effect + " acts as it"
+		t.Effect = "AWS refuses the tokens of " + t.At + ", by which " + t.Effect + " acts as it"
 		switch {
 		case !known || !r.Known("client_id_list"):
 			t.Unknown = []Part{PartScope}

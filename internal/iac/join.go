@@ -106,7 +106,7 @@ func (j *judge) named(c *Certificate) bool {
 
 // known says whether a certificate is renewed by a tie's principal.
 func known(c *Certificate, t *Tie) answer {
-	if len(c.Identities) == 0 {
+	if len(c.Identities) == 0 || slices.Contains(t.Unknown, PartPrincipal) {
 		return maybe
 	}
 	for _, n := range append([]string{t.Principal}, t.Also...) {
@@ -221,6 +221,9 @@ func within(scope Path, c *Certificate) answer {
 			}
 			out = max(out, recorded(last, z, c))
 		}
+	}
+	if out == no && named {
+		out = recorded(last, "", c) // a record by its whole name, in a zone by its id
 	}
 	if out == no && named && !slices.ContainsFunc(scope, func(s string) bool { return strings.Contains(s, ".") && !strings.HasPrefix(s, "microsoft.") }) {
 		return maybe
