@@ -111,7 +111,7 @@ func (j *judge) cover(t *Tie, rights Right) (best fate, found bool) {
 			best.twin = u
 			continue
 		}
-		class := j.rate(t, u)
+		class := j.rate(t, u, &want)
 		if class == Lost {
 			continue
 		}
@@ -123,8 +123,8 @@ func (j *judge) cover(t *Tie, rights Right) (best fate, found bool) {
 	return best, found
 }
 
-// rate says how well t is off when u takes its place.
-func (j *judge) rate(t, u *Tie) Class {
+// rate says how well t is off when u takes its place, for what is wanted of it.
+func (j *judge) rate(t, u, want *Tie) Class {
 	c, d := t.From.Change, u.From.Change
 	if c == d {
 		switch d.Do {
@@ -148,13 +148,13 @@ func (j *judge) rate(t, u *Tie) Class {
 		}
 		return Safe
 	}
-	if t.Stale != "" && d.Makes() && !j.held(d, t) {
+	if t.Stale != "" && d.Makes() && !j.held(d, want) {
 		return Lost
 	}
 	switch {
 	case d.Do == Forget:
 		return Orphaned
-	case j.held(d, t) && !d.Destroys(), j.held(d, t) && d.Do == CreateDelete:
+	case j.held(d, want) && !d.Destroys(), j.held(d, want) && d.Do == CreateDelete:
 		return Safe // it was there before, too
 	case j.equal(t, u) && (c.Destroys() || u.Others != t.Others):
 		return Collision
