@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,8 @@ func (p *program) configCheck() *cobra.Command {
 		Short: "Validate a configuration and print what it would watch",
 		Long: `check reads a configuration as serve would, without touching the network, and prints the claims that
 would be watched. Every problem is named at once, one a line, as file:line:column: key: what is wrong. What is
-allowed but rarely meant, and a file under "issued" that cannot be read now, is a note in the same form.
+allowed but rarely meant, a file under "issued" that cannot be read now, and a place under "install" that cannot
+be written now, is a note in the same form.
 
 Exit statuses: 0 sound, 2 not.`,
 		Example: `  notafter config check notafter.yaml
@@ -91,7 +93,7 @@ func (p *program) runConfigCheck(file, format string, secrets bool) error {
 			return err
 		}
 	}
-	for _, n := range append(c.Notes(), c.IssuedNotes()...) {
+	for _, n := range slices.Concat(c.Notes(), c.IssuedNotes(), app.PlaceNotes(c)) {
 		_, _ = fmt.Fprintln(p.stderr, clean(n.Marked("note")))
 	}
 	claims := c.Claims(p.now())

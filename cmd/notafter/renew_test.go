@@ -199,3 +199,41 @@ channels:
 		}
 	}
 }
+
+// A place where nothing could be installed is told before there is anything to install.
+func TestConfigCheckLooksAtPlaces(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "notafter.yaml")
+	text := `certificates:
+  - {name: shop, names: [shop.example.com], endpoints: [shop.example.com], renewer: le, install: [{directory: tls}, {directory: "gone/tls"}]}
+  - {name: wiki, names: [wiki.example.com], endpoints: [wiki.example.com], renewer: le}
+  - {name: blog, names: [blog.example.com], endpoints: [blog.example.com], renewer: le}
+renewers:
+  le:
+    acme: {directory: "https://ca.example.com/dir"}
+    dns: {lego: {provider: ovh}}
+    install: [{files: {pkcs12: "none/of/{certificate}.p12"}, pkcs12_password: "env:NOTAFTER_TEST_UNSET"}]
+channels:
+  hook: {webhook: {url: "https://hooks.example.com/", secret: "env:NOTAFTER_TEST_UNSET"}}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	p := testProgram(&out, &errs)
+	if code := p.run(t.Context(), []string{"config", "check", file}); code != exitUpheld {
+		t.Fatalf("status %d: %s", code, &errs)
+	}
+	for _, want := range []string{
+		"notafter.yaml:2:", "note: certificates[0].install[1]: open " + filepath.Join(dir, "gone"),
+		"notafter.yaml:9:", "note: renewers.le.install[0]: open " + filepath.Join(dir, "none"),
+	} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("does not say %q:\n%s", want, &errs)
+		}
+	}
+	if n := strings.Count(errs.String(), "no certificate can be installed there"); n != 2 {
+		t.Errorf("%d notes about places, want 2:\n%s", n, &errs)
+	}
+}

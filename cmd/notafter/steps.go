@@ -18,6 +18,7 @@ var stepWords = map[string]string{
 	assure.StepCAA:         "CAA",
 	assure.StepDelegation:  "delegation",
 	assure.StepAsk:         "permission asked",
+	assure.StepPlace:       "place to install",
 	assure.StepOrder:       "order",
 	assure.StepPresent:     "challenge made to be seen",
 	assure.StepPropagation: "seen on every server",

@@ -115,6 +115,7 @@ const (
 	StepCAA         = "caa"         // CAA lets the CA issue
 	StepDelegation  = "delegation"  // parent and child agree on the zone's name servers, and each answers for it
 	StepAsk         = "ask"         // the cloud was asked whether the identity may write
+	StepPlace       = "place"       // the place where it is installed can be written, and the reload command is there
 	StepOrder       = "order"       // an order was placed
 	StepPresent     = "present"     // the challenge was made to be seen: a TXT value written, a token served
 	StepPropagation = "propagation" // every authoritative server shows it, then the public resolvers

@@ -256,6 +256,7 @@ func (k *Keeper) static(ctx context.Context, j *Job, at *attempt) {
 		at.step(s)
 	}
 	k.caa(ctx, j, at)
+	k.places(j, at)
 	records, err := k.records(ctx, j)
 	if err != nil {
 		at.step(newStep(assure.StepDelegation, "", "", k.o.Now(), k.o.Now(), err))
@@ -272,6 +273,24 @@ func (k *Keeper) static(ctx context.Context, j *Job, at *attempt) {
 				return "parent and child agree, and " + all(len(r.at.Servers), "answers", "answer") + " for the zone", j.Zones.Delegation(ctx, r.at.Name)
 			})
 		}
+	}
+}
+
+// places looks whether what the renewal brings could be put where it belongs.
+func (k *Keeper) places(j *Job, at *attempt) {
+	for _, in := range j.Install {
+		r, ok := in.(Readier)
+		if !ok {
+			continue
+		}
+		began := k.o.Now()
+		where, err := r.Ready(j.Certificate)
+		if err != nil {
+			t := *assure.TroubleOf(err, assure.RehearsalFailed)
+			t.Reason = assure.RehearsalFailed // nothing was to be installed yet, so nothing failed but this
+			err = &t
+		}
+		at.step(newStep(assure.StepPlace, where, "it can be written", began, k.o.Now(), err))
 	}
 }
 

@@ -400,3 +400,33 @@ func TestRenewalsGoBeforeRehearsals(t *testing.T) {
 	stop()
 	h.tidy()
 }
+
+// placed is a server whose place can be looked at.
+type placed struct {
+	server
+	err error
+}
+
+func (p *placed) Ready(certificate string) (string, error) { return "/etc/tls/" + certificate, p.err }
+
+// That a certificate could not be put where it belongs is found while nothing is due, and is no failed installation.
+func TestAPlaceThatIsGoneIsFoundInTime(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, authority.Options{})
+	at := &placed{}
+	k := h.keeper([]Job{h.job("shop", h.climbs(h.ladder()), func(j *Job) { j.Install = append(j.Install, at) })})
+	good := h.rehearse(k, "shop", assure.RehearseStatic)[0]
+	if !strings.Contains(trail(good), "place:done") || good.Outcome != assure.Done {
+		t.Errorf("%s", trail(good))
+	}
+	at.err = &assure.Trouble{Reason: assure.InstallFailed, Class: assure.TroubleMissing, Detail: "open /etc/tls: no such file or directory", Remedy: "Make the directory"}
+	bad := h.rehearse(k, "shop", assure.RehearseStatic)[0]
+	for _, s := range bad.Steps {
+		if s.Name == assure.StepPlace && (s.Outcome != assure.Failed || s.Target != "/etc/tls/shop" || s.Trouble.Reason != assure.RehearsalFailed || s.Trouble.Remedy == "") {
+			t.Errorf("the step is %+v, %+v", s, s.Trouble)
+		}
+	}
+	if bad.Outcome != assure.Failed {
+		t.Errorf("%s", trail(bad))
+	}
+}

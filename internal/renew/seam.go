@@ -55,6 +55,12 @@ type Installer interface {
 	String() string
 }
 
+// Readier is an [Installer] that can tell, touching nothing, whether it could install now. where is where to, for people;
+// err is an [*assure.Trouble]. Safe for concurrent use.
+type Readier interface {
+	Ready(certificate string) (where string, err error)
+}
+
 // Viewer looks at what the endpoints of a certificate serve.
 type Viewer interface {
 	// Serving looks once at every address of every endpoint of the certificate and returns those, as "endpoint at ip:port",

@@ -108,6 +108,7 @@ var stepTexts = map[string]string{
 	assure.StepCAA:         "CAA",
 	assure.StepDelegation:  "Delegation",
 	assure.StepAsk:         "Permission",
+	assure.StepPlace:       "Place to install",
 	assure.StepOrder:       "Order",
 	assure.StepPresent:     "Challenge",
 	assure.StepPropagation: "Propagation",

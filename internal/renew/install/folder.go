@@ -35,6 +35,9 @@ func openFolder(path string, a around) (*folder, error) {
 	if err != nil {
 		return nil, fileTrouble("open", path, err)
 	}
+	if fi, err := os.Stat(at); err == nil && !fi.IsDir() {
+		return nil, notFile(at, "is no directory")
+	}
 	root, err := os.OpenRoot(at)
 	if err != nil {
 		return nil, fileTrouble("open", at, err)

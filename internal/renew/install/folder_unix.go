@@ -9,6 +9,8 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // nonblock keeps a named pipe that takes a file's place from holding up whoever opens it.
@@ -58,6 +60,9 @@ func syncDir(f *os.File) error {
 	}
 	return nil
 }
+
+// mayWrite asks the system whether we may make and remove files in the directory.
+func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
 
 // whoami names the user that the process runs as.
 func whoami() string {

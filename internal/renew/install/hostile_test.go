@@ -186,3 +186,66 @@ func TestOptionsAreRefusedWithTheReason(t *testing.T) {
 		}
 	}
 }
+
+// What would stop an Install for want of a place is told before there is anything to install, and nothing is made.
+func TestReadyTouchesNothing(t *testing.T) {
+	t.Parallel()
+	for name, p := range places() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			top := t.TempDir()
+			ready := func(dir string, change ...func(*FilesOptions)) error {
+				t.Helper()
+				o := p.opts(dir)
+				for _, f := range change {
+					f(&o)
+				}
+				where, err := newFiles(t, o).Ready("web")
+				if !strings.HasPrefix(where, dir) {
+					t.Errorf("where: %q", where)
+				}
+				return err
+			}
+			if err := ready(top); err != nil {
+				t.Error(err)
+			}
+			if err := ready(filepath.Join(top, "made when it is needed")); err != nil {
+				t.Error(err)
+			}
+			wantTrouble(t, ready(filepath.Join(top, "slip", "of")), assure.TroubleMissing, "slip")
+			wantTrouble(t, ready(top, func(o *FilesOptions) {
+				o.Files = []File{{Part: Key, Path: o.Files[0].Path, Owner: "nobody-of-this-name"}}
+			}), assure.TroubleMissing, "nobody-of-this-name")
+			wantTrouble(t, ready(top, func(o *FilesOptions) { o.Reload = &Reload{Command: []string{"/no/such/program"}} }), assure.TroubleMissing, "/no/such/program")
+			file := filepath.Join(top, "file")
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			wantTrouble(t, ready(file), assure.TroubleInvalid, "no directory")
+			if os.Geteuid() != 0 {
+				closed := filepath.Join(top, "closed")
+				if err := os.Mkdir(closed, 0o555); err != nil {
+					t.Fatal(err)
+				}
+				wantTrouble(t, ready(closed), assure.TroubleDenied, "permission denied")
+			}
+			left, err := os.ReadDir(top)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range left {
+				if n := e.Name(); n != "file" && n != "closed" {
+					t.Errorf("%s was made", n)
+				}
+			}
+			everybody := filepath.Join(top, "everybody")
+			if err := os.Mkdir(everybody, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(everybody, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			wantTrouble(t, ready(everybody), assure.TroubleForbidden, "everybody may replace")
+		})
+	}
+}
