@@ -235,6 +235,16 @@ func TestConfigurationsShownAreSound(t *testing.T) {
 		if strings.HasPrefix(first, "# prometheus.yml") || strings.HasPrefix(first, "# rules.yml") {
 			continue // a file of somebody else's
 		}
+		if file := recipe(first); file != "" {
+			if kept, err := os.ReadFile(filepath.Join(root(t), file)); err != nil || string(kept) != b.text {
+				t.Errorf("%s:%d is not what stands in %s (%v)", b.page, b.line, file, err)
+			}
+			continue
+		}
+		if strings.HasPrefix(first, "# .notafter-overrides.yaml") {
+			overridesShown(t, b)
+			continue
+		}
 		checked++
 		dir := t.TempDir()
 		path := filepath.Join(dir, "notafter.yaml")
@@ -248,6 +258,35 @@ func TestConfigurationsShownAreSound(t *testing.T) {
 	}
 	if checked < 10 {
 		t.Errorf("only %d configurations were looked at", checked)
+	}
+}
+
+// recipe is the file of a recipe for a pipeline that a page shows, which is tried elsewhere; empty when it is none.
+func recipe(first string) string {
+	for begins, file := range map[string]string{
+		"# .github/workflows/plan.yml": "contrib/ci/github-workflow.yml", "# .gitlab-ci.yml": "contrib/ci/gitlab-ci.yml", "# repos.yaml": "contrib/ci/atlantis-repos.yaml",
+	} {
+		if strings.HasPrefix(first, begins) {
+			return file
+		}
+	}
+	return ""
+}
+
+var datePattern = regexp.MustCompile(`\b20\d\d-\d\d-\d\d\b`)
+
+// overridesShown gives overrides to the real program, with an end that is ahead.
+func overridesShown(t *testing.T, b block) {
+	t.Helper()
+	dir := t.TempDir()
+	text := datePattern.ReplaceAllString(b.text, time.Now().UTC().AddDate(0, 0, 10).Format(time.DateOnly))
+	for name, text := range map[string]string{"overrides.yaml": text, "plan.json": harmlessPlan} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := notafter(t, dir, nil, "guard", "--overrides", "overrides.yaml", "plan.json"); out.code != 0 {
+		t.Errorf("%s:%d: status %d: %s", b.page, b.line, out.code, out.stderr)
 	}
 }
 

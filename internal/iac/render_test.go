@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -466,4 +468,17 @@ func FuzzRender(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Each rule of a SARIF log leads to a heading of the guide.
+func TestTheGuideHasEveryClass(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "guides", "guard.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range Classes() {
+		if !strings.Contains(string(guide), "\n### "+string(c)+"\n") {
+			t.Errorf("docs/guides/guard.md has no heading for %s", c)
+		}
+	}
 }
