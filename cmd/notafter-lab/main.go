@@ -74,6 +74,7 @@ behind.`,
 	cmd.Flags().BoolVar(&o.browser, "browser", true, "open the dashboard in a browser, where there is one")
 	cmd.Flags().BoolVar(&o.alone, "no-renewal", false, "leave out what notafter renews itself, and only watch")
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show the product's log as well")
+	cmd.AddCommand(incidentCommand(out))
 	return cmd
 }
 

@@ -176,6 +176,13 @@ func (e *Estate) Revoke() {
 	e.Azure.Unassign(e.grant)
 }
 
+// GrantID is the id of the role assignment that [Estate.Grant] made last.
+func (e *Estate) GrantID() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.grant
+}
+
 func (e *Estate) authorities(o Options) (err error) {
 	profiles := map[string]time.Duration{Profile: e.life, Longer: (e.life * 3 / 2).Truncate(time.Second)}
 	common := authority.Options{Resolver: e.Zones.ResolverAddr(), Profiles: profiles, Log: o.Log, CAAIdentities: []string{Domain}, HTTPPort: o.HTTPPort, TLSPort: o.TLSPort}

@@ -122,6 +122,15 @@ func (s *Site) listen(addresses []string) error {
 	return last
 }
 
+// Addresses are where it listens, as ip:port.
+func (s *Site) Addresses() []string {
+	var out []string
+	for _, l := range s.listeners {
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
+
 // Stop ends the server.
 func (s *Site) Stop() {
 	select {

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The founding incident comes out differently: act 1 is the outage as it was, and in act 2 the guard refuses the plan, one
+// page names the cause before anything is due, the failed renewal joins it, and proof closes it with nobody refused.
+func TestTheIncidentIsReplayed(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	said := &paper{}
+	cmd := command(said)
+	cmd.SetArgs([]string{"incident", "--browser=false", "--listen", "127.0.0.1:0", "--speed", "3"})
+	if err := cmd.ExecuteContext(context.Background()); err != nil {
+		t.Fatalf("%v; it said:\n%s", err, said)
+	}
+	acts := strings.SplitN(said.String(), "ACT 2", 2)
+	if len(acts) != 2 {
+		t.Fatalf("there are no two acts:\n%s", said)
+	}
+	for n, scenes := range [][]string{
+		{
+			`The review approves it`, `The role assignment|the role assignment`, `which nobody reads: .*AuthorizationFailed`, `every client is refused`, `2 of 2 services are up`,
+			`People find it: [1-9]`, `the new certificates are in service`,
+		},
+		{
+			`notafter guard`, `LOST`, `moved|Keep`, `It is applied all the same`, `PAGE, .*may not Microsoft\.Network/dnsZones/TXT/`, `hosted.*docs|docs.*hosted`, `Ana acknowledges`,
+			`It joins incident`, `seen on all four addresses`, `is resolved: Everything it touched was proven`, `Clients are refused +[0-9]+ hours.*never, in [0-9]+ visits`, `Lead time gained: 1[67] days`,
+			`Nothing is left behind`,
+		},
+	} {
+		for _, want := range scenes {
+			if !regexp.MustCompile(want).MatchString(acts[n]) {
+				t.Errorf("act %d does not show %q:\n%s", n+1, want, acts[n])
+			}
+		}
+	}
+	leftNothing(t, dir)
+}
+
+func TestWrongIncidents(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--act", "3"}, {"--speed", "0"}, {"--speed", "99"}, {"--speed", "NaN"}, {"curtain"}} {
+		cmd := command(&paper{})
+		cmd.SetArgs(append([]string{"incident", "--browser=false"}, args...))
+		if err := cmd.ExecuteContext(t.Context()); err == nil {
+			t.Errorf("%q is played", args)
+		}
+	}
+}
