@@ -136,8 +136,8 @@ var rooms = []room{
 		reason:  "main holds flags, signals and exit statuses; subcommands use the one room they need (check looks with probe, config check reads with config, guard judges plans with iac, hash-password hashes with web, dns-writer is the child process of legochild)",
 	},
 	{
-		path: "cmd/notafter-lab", imports: append([]string{"internal/assure", "internal/app", "internal/config", "internal/lab/estate", "internal/renew/dnswriter/legochild"}, renewalLab...),
-		reason: "the lab's command puts the real product onto the lab, and nothing else may hold both",
+		path: "cmd/notafter-lab", imports: append([]string{"internal/assure", "internal/app", "internal/config", "internal/iac", "internal/lab/estate", "internal/renew/dnswriter/legochild"}, renewalLab...),
+		reason: "the lab's command puts the real product onto the lab, and nothing else may hold both; the incident is replayed with the guard judging its plan",
 	},
 	{
 		path: "scripts/testrun", pure: true,
