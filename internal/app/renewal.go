@@ -47,7 +47,7 @@ func (a *App) newKeeper(w *world) (*renew.Keeper, error) {
 		})
 	}
 	return renew.NewKeeper(renew.KeeperOptions{
-		Jobs: jobs, Ledger: a.db, Sealer: sealer, Viewer: viewer{w}, Owner: a.owner, Now: a.now, Logger: a.log,
+		Jobs: jobs, Ledger: a.db, Sealer: sealer, Viewer: viewer{w}, Owner: a.owner, Now: a.now, Logger: a.tries,
 		Report: a.reported, Progress: a.progressed, Tick: a.opts.Tick, Lease: a.opts.Lease,
 	})
 }
