@@ -104,7 +104,7 @@ func (c *CA) keyTrouble(err error) error {
 	return &failure{&assure.Trouble{
 		Reason: assure.AccountInvalid, Class: assure.TroubleInvalid, Scope: c.o.Directory,
 		Detail: clip("the key of the ACME account cannot be used: " + err.Error()),
-		Remedy: "Give notafter the age identity that the key was sealed with.",
+		Remedy: "Give notafter the age identity that the key was sealed with; where it is lost for good, another acme.email makes another account.",
 	}, err}
 }
 
