@@ -33,15 +33,16 @@ var awsReaders = map[string]reader{
 	"aws_iam_user_policies_exclusive":            nothing,
 	"aws_iam_group_policies_exclusive":           nothing,
 
-	"aws_iam_access_key":               awsKey,
-	"aws_iam_instance_profile":         awsProfile,
-	"aws_iam_openid_connect_provider":  awsProvider,
-	"aws_eks_cluster":                  awsCluster,
-	"aws_eks_pod_identity_association": awsAssociation,
-	"aws_route53_zone":                 awsHostedZone,
-	"aws_route53_record":               awsRecord,
-	"aws_route53_key_signing_key":      awsSigning,
-	"aws_route53_hosted_zone_dnssec":   awsSigning,
+	"aws_iam_access_key":                   awsKey,
+	"aws_iam_instance_profile":             awsProfile,
+	"aws_iam_openid_connect_provider":      awsProvider,
+	"aws_eks_cluster":                      awsCluster,
+	"aws_eks_pod_identity_association":     awsAssociation,
+	"aws_route53_zone":                     awsHostedZone,
+	"aws_route53_record":                   awsRecord,
+	"aws_route53domains_registered_domain": awsRegistration,
+	"aws_route53_key_signing_key":          awsSigning,
+	"aws_route53_hosted_zone_dnssec":       awsSigning,
 
 	"aws_organizations_policy":            awsOrganization,
 	"aws_organizations_policy_attachment": awsOrganization,
@@ -81,7 +82,7 @@ func awsTies(s *State, r *Side) []Tie {
 		}
 		return out
 	})[r]
-	ties = slices.Clone(ties)
+	ties = slices.Concat(ties, s.awsAssumeTies()[r])
 	if k := r.Change.Type; k == "aws_iam_role" || k == "aws_iam_user" {
 		ties = append(ties, s.awsIs(r)...)
 	}
@@ -254,6 +255,9 @@ func (s *State) awsCalledFor(who awsWho) string {
 	if who.kind == "policy" {
 		return "whoever holds the policy " + s.awsShown(who)
 	}
+	if who.account != "" {
+		return "the " + who.kind + " " + s.awsShown(who) + " of the account " + who.account
+	}
 	return "the " + who.kind + " " + s.awsShown(who)
 }
 
@@ -334,7 +338,7 @@ func (s *State) awsDenial(g *awsGrant) []Tie {
 // awsIs is that a role or a user exists.
 func (s *State) awsIs(r *Side) []Tie {
 	kind := strings.TrimPrefix(r.Change.Type, "aws_iam_")
-	who := awsWho{kind, strings.ToLower(r.Text("name"))}
+	who := s.awsSelf(r)
 	t := Tie{
 		Kind: KindIdentity, Principal: s.awsNamed(who), Who: s.awsCalledFor(who), Also: s.awsAlso(who), ID: r.Text("id"), Object: "iam " + kind + " " + who.name,
 		Idle: s.awsWeights()[who] != awsFirm, Effect: "nothing can act as it, and what was granted to it is gone",

@@ -5,10 +5,6 @@ import (
 	"strings"
 )
 
-// awsWho is an identity: kind is "role", "user" or "group". Names are in lower case: IAM takes no two that differ by case
-// alone. Of two accounts in one plan, equal names are taken for one identity.
-type awsWho struct{ kind, name string }
-
 // What a plan knows of a policy.
 type awsStatus int
 
@@ -40,8 +36,6 @@ func (b *awsBinding) id() string {
 	}
 	return b.who.name + "/" + b.policy
 }
-
-var awsKinds = []string{"role", "user", "group"}
 
 // awsBindings lists which policies apply to whom on one side, and what this side's exclusive lists have taken away.
 func (s *State) awsBindings() (list []awsBinding, revoked map[string]*Side) {
@@ -79,7 +73,7 @@ func (s *State) awsBindings() (list []awsBinding, revoked map[string]*Side) {
 		var members []awsWho
 		for _, k := range awsKinds {
 			for _, n := range r.Texts(k + "s") {
-				members = append(members, awsWho{k, strings.ToLower(n)})
+				members = append(members, s.awsBy(r, k, n))
 			}
 			if !r.Known(k + "s") {
 				members = append(members, s.awsHolder(r, k, k+"s"))
@@ -107,7 +101,7 @@ func (s *State) awsBindings() (list []awsBinding, revoked map[string]*Side) {
 // awsOwn are the policies that a role's own attributes list. Both are computed where the code does not set them, and then
 // show what other resources have attached.
 func (s *State) awsOwn(r *Side, owned map[string]bool) (list []awsBinding) {
-	who := awsWho{"role", strings.ToLower(r.Text("name"))}
+	who := s.awsSelf(r)
 	for i := range r.Len("inline_policy") {
 		n := r.Text("inline_policy", i, "name")
 		if owned[strings.ToLower("role:"+r.Text("name")+":"+n)] {
@@ -249,48 +243,6 @@ var awsTheirs = map[string]string{
 
 const awsNaming = `{"Statement":{"Effect":"Allow","Action":["route53:ChangeResourceRecordSets","route53:ListHostedZonesByName"],"Resource":"*"}}`
 
-// awsHolder is the identity that an attribute names.
-func (s *State) awsHolder(r *Side, kind, attribute string) awsWho {
-	if r.Known(attribute) {
-		return awsWho{kind, strings.ToLower(r.Text(attribute))}
-	}
-	if q := s.referred(r, attribute, "aws_iam_"+kind); q != nil && q.Known("name") {
-		return awsWho{kind, strings.ToLower(q.Text("name"))}
-	}
-	return awsWho{kind: kind}
-}
-
-// awsIdentity is the resource of an identity.
-func (s *State) awsIdentity(who awsWho) *Side {
-	return s.awsIndex()["aws_iam_"+who.kind+" "+who.name]
-}
-
-// awsIndex finds identities by name and policies by ARN, or by path and name when they are made in this plan.
-func (s *State) awsIndex() map[string]*Side {
-	return once(s, "aws index", func() map[string]*Side {
-		out := map[string]*Side{}
-		put := func(key, value string, r *Side) {
-			key += " " + strings.ToLower(value)
-			if out[key] == nil && value != "" && r.Change.Deposed == "" {
-				out[key] = r
-			}
-		}
-		for _, k := range awsKinds {
-			for _, r := range s.Of("aws_iam_" + k) {
-				put("aws_iam_"+k, r.Text("name"), r)
-			}
-		}
-		for _, p := range s.Of("aws_iam_policy") {
-			put("aws_iam_policy", p.Text("arn"), p)
-			put("named aws_iam_policy", awsPath(p), p)
-			if p.After && p.Change.Makes() {
-				put("new aws_iam_policy", awsPath(p), p)
-			}
-		}
-		return out
-	})
-}
-
 // awsPath is the path and the name of a policy, as in its ARN; empty when the plan does not know them.
 func awsPath(p *Side) string {
 	if p.Text("name") == "" {
@@ -373,8 +325,8 @@ func awsListed(r *Side, attribute string) (out []string) {
 func (s *State) awsMembers(list []awsBinding) (out []awsBinding) {
 	add := func(group, user string, r *Side) {
 		for _, b := range list {
-			if b.who.kind == "group" && b.who.name == strings.ToLower(group) && group != "" && user != "" {
-				b.via, b.who = b.who, awsWho{"user", strings.ToLower(user)}
+			if group != "" && user != "" && b.who == s.awsBy(r, "group", group) {
+				b.via, b.who = b.who, s.awsBy(r, "user", user)
 				b.members, b.sole = nil, false
 				b.chain = append([]*Side{r}, b.chain...)
 				if u := s.awsIdentity(b.who); u != nil {

@@ -56,6 +56,12 @@ func dnsDoc(zones ...string) string {
 		allow("*", "route53:ListHostedZonesByName"))
 }
 
+// dnsDocAgain says the same as dnsDoc, with other words in another order.
+var dnsDocAgain = doc(
+	attrs{"Sid": "Find", "Effect": "Allow", "Action": "route53:ListHostedZonesByName", "Resource": "*"},
+	attrs{"Sid": "Change", "Effect": "Allow", "Action": []string{"route53:ListResourceRecordSets", "route53:changeResourceRecordSets"}, "Resource": zoneARN(zone1)},
+	attrs{"Sid": "Wait", "Effect": "Allow", "Action": []string{"route53:GetChange"}, "Resource": []string{"arn:aws:route53:::change/*"}})
+
 // webIdentity is a trust policy for service accounts.
 func webIdentity(issuer, op string, subjects ...string) string {
 	return doc(attrs{
@@ -304,6 +310,41 @@ func awsScenes() []scene {
 		{name: "aws/lists-zones-through-another-policy", changes: base(keeps("aws_iam_role_policy.change", inline("cert-manager", "change", doc(allow(zoneARN(zone1), "route53:ChangeResourceRecordSets")))),
 			updates("aws_iam_role_policy.list", inline("cert-manager", "list", doc(allow("*", "route53:ListHostedZonesByName", "route53:GetChange"))), inline("cert-manager", "list", doc(allow("*", "route53:GetChange")))))},
 		{name: "aws/role-forgotten", changes: []Change{change(Forget, cmRoleAt, cmRole, nil, nil), keeps(cmPolicyAt, cmPolicy), keeps(cmAttach, cmHeld), zoneAt}},
+		{name: "aws/same-name-in-another-account", changes: []Change{
+			keeps("module.prod.aws_iam_role.cm", cmRole), deletes("module.prod.aws_iam_role_policy_attachment.cm", attached("cert-manager", "arn:aws:iam::aws:policy/AmazonRoute53FullAccess")),
+			keeps("module.test.aws_iam_role.cm", with(cmRole, "arn", "arn:aws:iam::999999999999:role/cert-manager")), keeps("module.test.aws_iam_role_policy_attachment.cm", attached("cert-manager", "arn:aws:iam::aws:policy/AmazonRoute53FullAccess")),
+		}},
+		{name: "aws/goes-on-as-another-role", changes: []Change{
+			keeps("aws_iam_role.dns", role("zones", doc(attrs{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": attrs{"AWS": awsAccount + "role/cert-manager"}}))),
+			keeps("aws_iam_role_policy.dns", inline("zones", "dns", dnsDoc(zone1))), keeps(cmRoleAt, cmRole),
+			deletes("aws_iam_role_policy.assume", inline("cert-manager", "assume", doc(allow(awsAccount+"role/zones", "sts:AssumeRole")))),
+		}},
+		{name: "aws/goes-on-as-a-role-elsewhere", changes: []Change{
+			keeps(cmRoleAt, cmRole), updates("aws_iam_role_policy.assume", inline("cert-manager", "assume", doc(allow("arn:aws:iam::999999999999:role/zones", "sts:AssumeRole"))),
+				inline("cert-manager", "assume", doc(allow("arn:aws:iam::888888888888:role/zones", "sts:AssumeRole")))),
+		}},
+		{name: "aws/trust-of-who-goes-on", changes: []Change{
+			keeps("aws_iam_role.dns", role("zones", doc(attrs{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": attrs{"AWS": awsAccount + "role/certs"}}))),
+			keeps("aws_iam_role_policy.dns", inline("zones", "dns", dnsDoc(zone1))),
+			updates("aws_iam_role.certs", role("certs", trusts(awsIssuer, "system:serviceaccount:certs:certs")), role("certs", trusts("oidc.eks.eu-west-1.amazonaws.com/id/NEW", "system:serviceaccount:certs:certs"))),
+			keeps("aws_iam_role_policy.assume", inline("certs", "assume", doc(allow(awsAccount+"role/zones", "sts:AssumeRole")))),
+		}},
+		{name: "aws/all-new", changes: []Change{
+			change(Create, cmRoleAt, nil, without(cmRole, "arn", "id", "unique_id", "managed_policy_arns", "inline_policy"), unknowns("arn", "id", "unique_id", "managed_policy_arns", "inline_policy")),
+			change(Create, cmPolicyAt, nil, without(cmPolicy, "arn", "id", "policy"), unknowns("arn", "id", "policy")),
+			change(Create, cmAttach, nil, attrs{"role": "cert-manager"}, unknowns("policy_arn", "id")),
+			change(Create, "aws_route53_zone.main", nil, attrs{"name": "example.com", "vpc": []attrs{}}, unknowns("zone_id", "id", "arn")),
+			change(Create, "aws_eks_pod_identity_association.cm", nil, attrs{"cluster_name": "prod", "namespace": "cert-manager", "service_account": "cert-manager"}, unknowns("role_arn", "association_arn")),
+		}},
+		{name: "aws/words-change", changes: []Change{
+			updates(cmRoleAt, cmRole, with(cmRole, "max_session_duration", 7200, "tags", attrs{"team": "sre"})),
+			updates(cmPolicyAt, cmPolicy, with(cmPolicy, "description", "new", "policy", dnsDocAgain)), keeps(cmAttach, cmHeld),
+			updates("aws_route53_zone.main", zone53("example.com", zone1), with(zone53("example.com", zone1), "comment", "new")),
+			updates("aws_iam_openid_connect_provider.eks", provider, with(provider, "thumbprint_list", []string{"9e99a48a9960b14926bb7f3b02e22da2b0ab7280"}, "client_id_list", []string{"sts.amazonaws.com", "vault"})),
+			updates("aws_route53_record.ns", record53(zone1, "eu.example.com", "NS", "ns-1.awsdns-01.org.", "ns-2.awsdns-02.com."), record53(zone1, "eu.example.com", "NS", "ns-1.awsdns-01.org", "ns-3.awsdns-03.net")),
+		}},
+		{name: "aws/domain-delegated-elsewhere", changes: []Change{zoneAt, updates("aws_route53domains_registered_domain.main",
+			attrs{"domain_name": "example.com", "name_server": []attrs{{"name": "ns-1.awsdns-01.org"}, {"name": "ns-2.awsdns-02.com"}}}, attrs{"domain_name": "example.com", "name_server": []attrs{{"name": "ada.ns.cloudflare.com"}}})}},
 		{name: "aws/many-harmless", changes: awsHarmless()},
 	}
 }

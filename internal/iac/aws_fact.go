@@ -36,9 +36,9 @@ func (s *State) awsFacts() *awsFacts {
 			f.readBy[b.who] = append(f.readBy[b.who], awsReader{reads, b.chain})
 			f.grants = append(f.grants, list...)
 		}
-		for _, k := range append([]string{"policy"}, awsKinds...) {
+		for _, k := range awsNames {
 			for _, r := range s.Of("aws_iam_" + k) {
-				f.shown[awsWho{k, strings.ToLower(r.Text("name"))}] = r.Text("name")
+				f.shown[s.awsSelf(r)] = r.Text("name")
 			}
 		}
 		return f
@@ -83,7 +83,7 @@ func (s *State) awsUnheld() (out []awsBinding) {
 			continue
 		}
 		b := s.awsOf(p)
-		b.who = awsWho{"policy", strings.ToLower(p.Text("name"))}
+		b.who = s.awsSelf(p)
 		out = append(out, b)
 	}
 	return out
@@ -182,6 +182,14 @@ func (s *State) awsWeights() map[awsWho]awsWeight {
 				out[g.who] = max(out[g.who], w)
 			}
 		}
+		for _, st := range s.sides() {
+			for _, a := range st.awsAssumes() {
+				targets := s.awsTargets(a.target)
+				if len(targets) == 0 && s.awsRenews(a.who) || slices.ContainsFunc(targets, func(w awsWho) bool { return out[w] == awsFirm }) {
+					out[a.who] = awsFirm // it goes on as somebody who writes
+				}
+			}
+		}
 		return out
 	})
 }
@@ -192,7 +200,15 @@ func (s *State) awsHints(g *awsGrant) bool {
 }
 
 // awsRenews reports whether an identity is called like a renewer, or something called so may act as it.
-func (s *State) awsRenews(who awsWho) bool { return s.awsCalled(who, awsRenewer) }
+func (s *State) awsRenews(who awsWho) bool {
+	seen := once(s, "aws renewers", func() map[awsWho]bool { return map[awsWho]bool{} })
+	is, ok := seen[who]
+	if !ok {
+		is = s.awsCalled(who, awsRenewer)
+		seen[who] = is
+	}
+	return is
+}
 
 func (s *State) awsCalled(who awsWho, like *regexp.Regexp) bool {
 	if like.MatchString(who.name) {
@@ -227,66 +243,4 @@ func (s *State) awsDoubt(g *awsGrant) string {
 // overlaps reports whether two grants may speak of the same record.
 func (g *awsGrant) overlaps(h *awsGrant) bool {
 	return (glob(g.zone, h.zone) || glob(h.zone, g.zone)) && (g.name == "" || h.name == "" || glob(g.name, h.name) || glob(h.name, g.name))
-}
-
-var awsAccountIn = regexp.MustCompile(`^arn:(aws[a-z-]*):[a-z0-9-]*:[a-z0-9-]*:(\d{12}):`)
-
-// awsNamed gives an identity the form by which ties are compared: its ARN, if either side of the plan tells it or the
-// account; "role/NAME" otherwise. Both sides give the same.
-func (s *State) awsNamed(who awsWho) string {
-	type naming struct {
-		arns    map[awsWho]string
-		account string
-	}
-	n := once(s, "aws names", func() *naming {
-		n := &naming{arns: map[awsWho]string{}}
-		states := s.sides()
-		if s.After && len(states) == 2 { // the side before has the word: it knows
-			states[0], states[1] = states[1], states[0]
-		}
-		for _, st := range states {
-			for _, k := range append([]string{"policy"}, awsKinds...) {
-				for _, r := range st.Of("aws_iam_" + k) {
-					if w := (awsWho{k, strings.ToLower(r.Text("name"))}); n.arns[w] == "" {
-						n.arns[w] = r.Text("arn")
-					}
-				}
-			}
-			for _, r := range st.Resources {
-				if !strings.HasPrefix(r.Change.Type, "aws_") {
-					continue
-				}
-				for _, a := range []string{"arn", "policy_arn", "role_arn"} {
-					if m := awsAccountIn.FindStringSubmatch(r.Text(a)); m != nil {
-						switch account := "arn:" + m[1] + ":iam::" + m[2] + ":"; n.account {
-						case "", account:
-							n.account = account
-						default:
-							n.account = "?"
-						}
-					}
-				}
-			}
-		}
-		return n
-	})
-	switch name := s.awsShown(who); {
-	case who.name == "":
-		return ""
-	case n.arns[who] != "":
-		return n.arns[who]
-	case n.account != "" && n.account != "?":
-		return n.account + who.kind + "/" + name
-	default:
-		return who.kind + "/" + name
-	}
-}
-
-func (s *State) awsShown(who awsWho) string {
-	for _, st := range s.sides() {
-		if n := st.awsFacts().shown[who]; n != "" {
-			return n
-		}
-	}
-	return who.name
 }

@@ -138,7 +138,7 @@ func (s *State) awsActors() map[awsWho][]string {
 	return once(s, "aws actors", func() map[awsWho][]string {
 		out := map[awsWho][]string{}
 		for _, r := range s.Of("aws_iam_role") {
-			who := awsWho{"role", strings.ToLower(r.Text("name"))}
+			who := s.awsSelf(r)
 			list, _ := awsTrusts(r)
 			for _, t := range list {
 				out[who] = append(out[who], t.sub)
@@ -154,7 +154,7 @@ func (s *State) awsActors() map[awsWho][]string {
 
 // awsTrustTies are who may act as a role.
 func (s *State) awsTrustTies(r *Side) (out []Tie) {
-	who := awsWho{"role", strings.ToLower(r.Text("name"))}
+	who := s.awsSelf(r)
 	var was []awsTrust
 	if s.After && r.Change.Before != nil {
 		was, _ = awsTrusts(&Side{Values: r.Change.Before})
@@ -208,20 +208,20 @@ func (s *State) awsTrustTies(r *Side) (out []Tie) {
 // awsActsAs is the role of an association.
 func (s *State) awsActsAs(r *Side) (who awsWho, known bool) {
 	if arn := r.Text("role_arn"); arn != "" {
-		return awsWho{"role", strings.ToLower(arn[strings.LastIndex(arn, "/")+1:])}, true
+		return s.awsByARN("role", arn), true
 	}
 	if q := s.referred(r, "role_arn", "aws_iam_role"); q != nil && q.Known("name") {
-		return awsWho{"role", strings.ToLower(q.Text("name"))}, true
+		return s.awsSelf(q), true
 	}
 	if before := text(r.Change.Before["role_arn"]); before != "" && s.other != nil {
-		was := s.other.awsIdentity(awsWho{"role", strings.ToLower(before[strings.LastIndex(before, "/")+1:])})
+		was := s.other.awsIdentity(s.awsByARN("role", before))
 		for _, q := range s.Of("aws_iam_role") {
 			if was != nil && q.Change == was.Change && q.Known("name") {
-				return awsWho{"role", strings.ToLower(q.Text("name"))}, true
+				return s.awsSelf(q), true
 			}
 		}
 	}
-	return awsWho{"role", ""}, false
+	return awsWho{kind: "role"}, false
 }
 
 // awsAssociation is that pods of a service account act as a role.
@@ -272,7 +272,7 @@ func (s *State) awsTrusting(issuer string) (out []Tie) {
 	seen := map[awsWho]bool{}
 	for _, st := range s.sides() {
 		for _, r := range st.Of("aws_iam_role") {
-			who := awsWho{"role", strings.ToLower(r.Text("name"))}
+			who := s.awsSelf(r)
 			if seen[who] || s.awsWeights()[who] != awsFirm {
 				continue
 			}

@@ -57,6 +57,7 @@ func (s *State) awsRecordOf(r *Side) (dnsRecord, bool) {
 			return rec, false
 		}
 		rec.zone = fqdn(z.Text("name"))
+		rec.fresh = s.freshZone(z, "name")
 	}
 	if n := fqdn(r.Text("name")); n != "" || !r.After {
 		rec.name = n
@@ -74,6 +75,11 @@ func (s *State) awsRecordOf(r *Side) (dnsRecord, bool) {
 		}
 	}
 	return rec, rec.name != ""
+}
+
+// freshZone reports whether a plan makes a zone, and had none of this name before.
+func (s *State) freshZone(z *Side, attribute string) bool {
+	return z.After && z.Change.Do == Create && s.other != nil && s.other.Find(attribute, z.Text(attribute), z.Change.Type) == nil
 }
 
 func awsRecord(s *State, r *Side) []Tie {
@@ -117,6 +123,24 @@ func awsSigning(s *State, r *Side) []Tie {
 		}
 	}
 	return []Tie{t}
+}
+
+// awsRegistration is that a registered domain is delegated to its name servers.
+func awsRegistration(s *State, r *Side) []Tie {
+	return recordTies(s, awsDelegation(r), func(st *State) (out []dnsRecord) {
+		for _, q := range st.Of("aws_route53domains_registered_domain") {
+			out = append(out, awsDelegation(q))
+		}
+		return out
+	})
+}
+
+func awsDelegation(r *Side) dnsRecord {
+	rec := dnsRecord{name: r.Text("domain_name"), kind: "NS", known: r.Known("name_server")}
+	for i := range r.Len("name_server") {
+		rec.values = append(rec.values, r.Text("name_server", i, "name"))
+	}
+	return rec
 }
 
 // awsKey is an access key by which a user signs in.

@@ -76,10 +76,13 @@ func cloudflareRecords(s *State) []dnsRecord {
 
 func (s *State) cloudflareRecordOf(r *Side) dnsRecord {
 	rec := dnsRecord{kind: r.Text("type"), known: r.Known("content") && r.Known("value") && r.Known("data")}
-	if z := s.cloudflareZoneOf(r.Text("zone_id")); z != nil {
+	z := s.cloudflareZoneOf(r.Text("zone_id"))
+	if z == nil {
+		z = s.referred(r, "zone_id", "cloudflare_zone")
+	}
+	if z != nil {
 		rec.zone = cloudflareZoneName(z)
-	} else if z := s.referred(r, "zone_id", "cloudflare_zone"); z != nil {
-		rec.zone = cloudflareZoneName(z)
+		rec.fresh = s.freshZone(z, "name") && s.freshZone(z, "zone")
 	}
 	rec.name = fqdn(r.Text("hostname")) // of version 4
 	if n := fqdn(r.Text("name")); rec.name == "" && r.Known("name") {

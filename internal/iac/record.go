@@ -13,6 +13,8 @@ type dnsRecord struct {
 	zone string // the zone's name; empty: not known
 	// values are in the form of a zone file: `0 issue "letsencrypt.org"`, "ns1.example.net."
 	values []string
+	// fresh says that the plan makes the zone: nothing that the record forbids has been allowed before.
+	fresh bool
 	// known is false when the plan does not know the values before the apply.
 	known bool
 }
@@ -24,7 +26,7 @@ const challengeLabel = "_acme-challenge"
 // the provider's records on a side of the plan.
 func recordTies(s *State, r dnsRecord, all func(*State) []dnsRecord) []Tie {
 	r.name = fqdn(r.name)
-	if r.name == "" {
+	if r.name == "" || r.fresh {
 		return nil
 	}
 	challenge := r.name == challengeLabel || strings.HasPrefix(r.name, challengeLabel+".")
