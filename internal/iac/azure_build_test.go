@@ -10,6 +10,7 @@ import (
 
 const (
 	azSub        = "/subscriptions/5b000000-0000-4000-8000-000000000001"
+	azTop        = "/providers/Microsoft.Management/managementGroups/all"
 	azDNSGroup   = azSub + "/resourceGroups/dns"
 	azOtherID    = "0b1ec700-0000-4000-8000-000000000002"
 	azGroupID    = "6700b000-0000-4000-8000-000000000003"

@@ -81,7 +81,7 @@ func azureGrant(st *State, r *Side) (t Tie, ok bool) {
 		return t, false
 	}
 	t = Tie{Kind: KindGrant, Rights: role.rights, Permission: role.name, Scope: scope.path, At: scope.id, Place: scope.place, ID: id(r), By: role.by}
-	if scope.unknown {
+	if scope.unknown || scope.level == azureManagement { // the plan does not show which subscriptions are in it
 		t.Unknown = append(t.Unknown, PartScope)
 	}
 	if role.custom && roleID == "" && roleName == "" && (!idKnown || !nameKnown) {
@@ -247,8 +247,9 @@ func azureGroup(st *State, r *Side) (out []Tie) {
 		out = append(out, azureThrough(st, group, r.Text("display_name"), strings.ToLower(m))...)
 	}
 	if !r.Known("members") {
-		for i := range out {
-			out[i].Unknown = append(out[i].Unknown, PartPrincipal)
+		for _, t := range azureThrough(st, group, r.Text("display_name"), "") {
+			t.Unknown = append(slices.Clip(t.Unknown), PartPrincipal)
+			out = append(out, t)
 		}
 	}
 	return out

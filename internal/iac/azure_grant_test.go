@@ -119,6 +119,24 @@ func TestAzureGrants(t *testing.T) {
 			"collision azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at azurerm_role_assignment.cm and made at azurerm_pim_active_role_assignment.cm, in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Then renewal stops. Nothing shows it until certificates end.",
 			"unknown azurerm_pim_active_role_assignment.cm: DNS Zone Contributor for a limited time on the zone example.com is added, and it ends by itself after 30 days. Nobody can tell from this plan whether renewal goes on: no plan will show that it ended.",
 		}},
+		{name: "azure/covered-by-a-management-group", changes: []Change{deletes("azurerm_role_assignment.cm", azGrant()), keeps("azurerm_role_assignment.all", azAssigned(azTop, "Contributor", objectID))}, want: []string{
+			"unknown azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed, and nobody can tell whether renewal goes on: the identity 0b1ec700-0000-4000-8000-000000000001 keeps Contributor on the management group all, and the plan does not show what is in that.",
+		}},
+		{name: "azure/management-group", changes: []Change{deletes("azurerm_role_assignment.all", azAssigned(azTop, "Contributor", objectID))}, inventory: azCertificates(), want: []string{
+			"lost azurerm_role_assignment.all: hosted-eu and www stop renewing: the identity 0b1ec700-0000-4000-8000-000000000001 loses Contributor on the management group all, and nothing else in this plan allows it. hosted-eu is due for renewal on 24 Sep 2026 14:55 UTC, in 2 days, and ends on 8 Oct 2026 14:55 UTC, in 16 days; until then everything looks fine.",
+		}},
+		{name: "azure/management-group-stays", changes: []Change{keeps("azurerm_role_assignment.all", azAssigned(azTop, "Contributor", objectID))}},
+		{name: "azure/broad-role-forgotten", changes: []Change{change(Forget, "azurerm_role_assignment.ci", azAssigned(azSub, "Contributor", objectID), nil, nil)}},
+		{name: "azure/principal-from-a-data-source", changes: []Change{
+			deletes("module.a.azurerm_role_assignment.cm", azGrant()),
+			change(Create, "azurerm_role_assignment.cm", nil, attrs{"scope": zoneID, "role_definition_name": "DNS Zone Contributor"}, attrs{"id": true, "principal_id": true}),
+		}, flags: azConfigured(map[string]map[string][]any{"azurerm_role_assignment.cm": {"principal_id": {"data.azurerm_user_assigned_identity.cm.principal_id"}}}), want: []string{
+			"lost module.a.azurerm_role_assignment.cm: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses DNS Zone Contributor on the zone example.com. azurerm_role_assignment.cm may take its place (its principal is known only after the apply), but nothing says that it is for the same, or that it comes first. Nothing shows it until certificates end.",
+		}},
+		{name: "azure/private-zone", changes: []Change{deletes("azurerm_role_assignment.cm", azAssigned(azDNSGroup+"/providers/Microsoft.Network/privateDnsZones/corp.internal", "Private DNS Zone Contributor", objectID))}, want: []string{
+			"unknown azurerm_role_assignment.cm: The identity 0b1ec700-0000-4000-8000-000000000001 loses Private DNS Zone Contributor on the private zone corp.internal, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: the zone is private, and only an authority of your own can look into it.",
+		}},
+		{name: "azure/public-role-on-a-private-zone", changes: []Change{deletes("azurerm_role_assignment.cm", azAssigned(azDNSGroup+"/providers/Microsoft.Network/privateDnsZones/corp.internal", "DNS Zone Contributor", objectID))}},
 		{name: "azure/people-do-not-renew", changes: []Change{deletes("azurerm_role_assignment.ana", azWith(azAssigned(zoneID, "DNS Zone Contributor", azOtherID), attrs{"principal_type": "User"}))}},
 		{name: "azure/unknown-action", changes: []Change{change(UnknownAction, "azurerm_role_assignment.cm", azGrant(), azGrant(), nil)}, want: []string{
 			"unknown azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com changes, and nobody can tell whether renewal goes on: this version does not know what the plan does to it.",
@@ -130,6 +148,11 @@ func TestAzureRoles(t *testing.T) {
 	custom := azAssigned(zoneID, "ACME writer", objectID)
 	custom["role_definition_id"] = azCustomID
 	whole := []any{"Microsoft.Network/dnsZones/TXT/*", "Microsoft.Network/dnsZones/read"}
+	azapiRole := func(actions ...any) attrs {
+		return attrs{"type": "Microsoft.Authorization/roleDefinitions@2022-04-01", "name": "c0570000-0000-4000-8000-000000000001", "parent_id": azSub, "body": attrs{"properties": attrs{
+			"roleName": "ACME writer", "permissions": []any{attrs{"actions": actions, "notActions": []any{}}},
+		}}}
+	}
 	contributor := deletes("azurerm_role_assignment.ci", azAssigned(azSub, "Contributor", objectID))
 	play(t, []scene{
 		{name: "azure/role-edited-no-deleting", changes: []Change{
@@ -144,6 +167,9 @@ func TestAzureRoles(t *testing.T) {
 		}},
 		{name: "azure/role-edited-and-enough", changes: []Change{
 			keeps("azurerm_role_assignment.cm", custom), updates("azurerm_role_definition.acme", azRole(whole...), azRole("Microsoft.Network/dnszones/txt/*")),
+		}},
+		{name: "azure/role-edited-through-azapi", changes: []Change{keeps("azurerm_role_assignment.cm", custom), updates("azapi_resource.acme", azapiRole("*"), azapiRole("Microsoft.Network/*/read"))}, want: []string{
+			"lost azapi_resource.acme: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses ACME writer on the zone example.com, because azapi_resource.acme changes. Nothing shows it until certificates end.",
 		}},
 		{name: "azure/role-not-in-the-plan", changes: []Change{deletes("azurerm_role_assignment.cm", custom)}, want: []string{
 			"unknown azurerm_role_assignment.cm: The identity 0b1ec700-0000-4000-8000-000000000001 loses ACME writer on the zone example.com, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: the plan does not hold the role ACME writer, so nobody knows whether it may write TXT records.",

@@ -19,31 +19,38 @@ func azureRenews(st *State, principal string) bool {
 	if principal == "" {
 		return false
 	}
-	for _, g := range azureGrants(st) {
-		if g.Doubt != "" || g.Idle {
-			continue
+	writers := once(st, "azure writers", func() map[string]bool {
+		out := map[string]bool{}
+		for _, g := range azureGrants(st) {
+			if g.Doubt != "" || g.Idle {
+				continue
+			}
+			out[g.Principal] = true
+			for _, m := range g.Also { // the members of a group
+				out[strings.ToLower(m)] = true
+			}
 		}
-		if strings.EqualFold(g.Principal, principal) || slices.Contains(g.Also, strings.ToLower(principal)) {
-			return true
-		}
-	}
-	return azureWorkload(st, principal)
+		return out
+	})
+	return writers[strings.ToLower(principal)] || azureWorkload(st, principal)
 }
 
 // azureWorkload reports whether a workload that renews, by its name, acts as an identity.
 func azureWorkload(st *State, principal string) bool {
-	for _, kind := range []string{"azurerm_federated_identity_credential", "azuread_application_federated_identity_credential", "azapi_resource"} {
-		for _, r := range st.Of(kind) {
-			if kind == "azapi_resource" && !strings.HasSuffix(azapiType(r), "/federatedidentitycredentials") {
-				continue
-			}
-			f := azureFederation(st, r)
-			if renewerLike(f.subject) && strings.EqualFold(f.principal, principal) {
-				return true
+	return once(st, "azure workloads", func() map[string]bool {
+		out := map[string]bool{}
+		for _, kind := range []string{"azurerm_federated_identity_credential", "azuread_application_federated_identity_credential", "azapi_resource"} {
+			for _, r := range st.Of(kind) {
+				if kind == "azapi_resource" && !strings.HasSuffix(azapiType(r), "/federatedidentitycredentials") {
+					continue
+				}
+				if f := azureFederation(st, r); renewerLike(f.subject) && f.principal != "" {
+					out[f.principal] = true
+				}
 			}
 		}
-	}
-	return false
+		return out
+	})[strings.ToLower(principal)]
 }
 
 // azureIdentity reads a managed identity.
@@ -175,16 +182,16 @@ func azureParent(st *State, r *Side, attribute string) (principal, who string, a
 // azureFederated reads a federated credential: that a workload's token is taken for an identity's.
 func azureFederated(st *State, r *Side) []Tie {
 	f := azureFederation(st, r)
-	if f.principal == "" {
-		return nil
-	}
 	t := Tie{
 		Kind: KindTrust, Principal: f.principal, Who: f.who, Also: f.also, ID: id(r), At: id(r), Permission: "federated credential",
 		Condition: strings.TrimSuffix(f.issuer, "/") + "|" + f.subject + "|" + f.audience,
 		Effect:    f.subject + " can no longer sign in to Azure as it",
 	}
+	if f.principal == "" {
+		t.Unknown = append(t.Unknown, PartPrincipal)
+	}
 	if f.unknown {
-		t.Unknown = []Part{PartCondition}
+		t.Unknown = append(t.Unknown, PartCondition)
 	}
 	// Of an identity that several workloads act as, the one that renews counts, where its name tells it.
 	t.Idle = !renewerLike(f.subject) && (!azureRenews(st, f.principal) || azureWorkload(st, f.principal))

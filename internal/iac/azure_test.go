@@ -64,6 +64,9 @@ func TestAzureIdentities(t *testing.T) {
 		{name: "azure/group-members-in-a-list", changes: []Change{keeps("azurerm_role_assignment.group", group), updates("azuread_group.dns", attrs{"object_id": azGroupID, "display_name": "dns-writers", "members": []any{objectID, azOtherID}}, attrs{"object_id": azGroupID, "display_name": "dns-writers", "members": []any{azOtherID}})}, want: []string{
 			"lost azuread_group.dns: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses DNS Zone Contributor (through the group dns-writers) on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
 		}},
+		{name: "azure/group-members-unknown", changes: []Change{keeps("azurerm_role_assignment.group", group), change(Update, "azuread_group.dns", attrs{"object_id": azGroupID, "display_name": "dns-writers", "members": []any{objectID}}, attrs{"object_id": azGroupID, "display_name": "dns-writers"}, attrs{"members": true})}, want: []string{
+			"unknown azuread_group.dns: DNS Zone Contributor (through the group dns-writers) of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com changes, and nobody can tell whether renewal goes on: its principal is known only after the apply.",
+		}},
 		{name: "azure/group-of-unknown-rights", changes: []Change{deletes("azuread_group_member.cm", member)}},
 		{name: "azure/group-of-unknown-rights-known-certificates", changes: []Change{deletes("azuread_group_member.cm", member)}, inventory: azCertificates(), want: []string{
 			"unknown azuread_group_member.cm: The identity 0b1ec700-0000-4000-8000-000000000001 loses membership of the group 6700b000-0000-4000-8000-000000000003. Nobody can tell from this plan whether renewal rests on it: the plan does not show what the group may do.",
@@ -73,6 +76,9 @@ func TestAzureIdentities(t *testing.T) {
 		}},
 		{name: "azure/application-made-again", changes: []Change{replaces("azuread_application.cm", app, attrs{"display_name": "cert-manager"}, attrs{"id": true, "object_id": true, "client_id": true}), apps[1], apps[2]}, want: []string{
 			"lost azuread_application.cm: Renewal stops: the application cert-manager is made anew, and it gets another client id, and everything that hangs on the old one goes with it. Nothing shows it until certificates end.",
+		}},
+		{name: "azure/application-and-its-principal-removed", changes: []Change{deletes("azuread_application.cm", app), deletes("azuread_service_principal.cm", sp), deletes("azurerm_role_assignment.cm", azGrant())}, want: []string{
+			"lost azuread_application.cm: Renewal stops: the application cert-manager is destroyed. Nothing shows it until certificates end.",
 		}},
 		{name: "azure/password-rotated", changes: append(apps[:3:3], rotated), want: []string{
 			"unknown azuread_application_password.cm: The credential of the application cert-manager is destroyed first and made again, and whether as before nobody can tell: nothing in this plan brings the new password to whoever renews with it.",
@@ -149,6 +155,9 @@ func TestAzureZones(t *testing.T) {
 		{name: "azure/lock-read-only", changes: []Change{used, creates("azurerm_management_lock.keep", azLock(zoneID, "ReadOnly"))}, inventory: azCertificates(), want: []string{
 			"blocked azurerm_management_lock.keep: hosted-eu and www stop renewing: the ReadOnly lock keep on the zone example.com is added, and nobody can write challenge records there. hosted-eu is due for renewal on 24 Sep 2026 14:55 UTC, in 2 days, and ends on 8 Oct 2026 14:55 UTC, in 16 days; until then everything looks fine.",
 		}},
+		{name: "azure/lock-through-azapi", changes: []Change{used, creates("azapi_resource.lock", attrs{"type": "Microsoft.Authorization/locks@2020-05-01", "parent_id": zoneID, "name": "keep", "body": `{"properties":{"level":"ReadOnly"}}`})}, want: []string{
+			"blocked azapi_resource.lock: Renewal is blocked: the ReadOnly lock keep on the zone example.com is added, and nobody can write challenge records there. Nothing shows it until certificates end.",
+		}},
 		{name: "azure/lock-no-deleting-on-the-group", changes: []Change{used, creates("azurerm_management_lock.keep", azLock(azDNSGroup, "CanNotDelete"))}, want: []string{
 			"blocked azurerm_management_lock.keep: Renewal is blocked: the CanNotDelete lock keep on the resource group dns is added, and challenge records can be written there and not withdrawn, at which renewal fails. Nothing shows it until certificates end.",
 		}},
@@ -208,6 +217,9 @@ func TestAzurePlans(t *testing.T) {
 		}},
 		{name: "azure/drift-mended", changes: []Change{creates("azurerm_role_assignment.cm", azMade(azGrant()))}, flags: drift(gone), inventory: azCertificates(), want: []string{
 			"safe azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com was deleted outside the code, and until this plan is applied hosted-eu and www cannot renew. The plan gives it back: apply it, and prove renewal afterwards.",
+		}},
+		{name: "azure/drift-mended-for-whom", changes: []Change{change(Create, "azurerm_role_assignment.cm", nil, attrs{"scope": zoneID, "role_definition_name": "DNS Zone Contributor"}, attrs{"id": true, "principal_id": true})}, flags: drift(gone), want: []string{
+			"unknown azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com was deleted outside the code, and nobody can tell whether this plan brings it back: its principal is known only after the apply.",
 		}},
 		{name: "azure/drift-not-mended", changes: other, flags: drift(gone), want: []string{
 			"lost azurerm_role_assignment.cm: Renewal stops: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com was deleted outside the code, and this plan does not bring it back. Nothing shows it until certificates end.",

@@ -29,7 +29,8 @@ func (j *judge) blocks() {
 // blocked reports whether what a block forbids was forbidden before, by one or more others.
 func (j *judge) blocked(u *Tie) bool {
 	left := u.Rights
-	for _, b := range j.was[u.key()] {
+	everybody := Tie{Kind: KindBlock}
+	for _, b := range slices.Concat(j.was[u.key()], j.was[everybody.key()]) {
 		if !b.Scope.Covers(u.Scope) || b.Condition != "" && b.Condition != u.Condition || !allows(u.Members, b.Members) {
 			continue
 		}
@@ -73,7 +74,8 @@ func (j *judge) authoritative() {
 		}
 		var losers []*Certificate
 		known := false
-		for _, c := range j.inv.certificates() {
+		for i := range j.inv.Certificates {
+			c := &j.inv.Certificates[i]
 			if within(x.Scope, c) == no || len(c.Identities) == 0 {
 				continue
 			}

@@ -34,6 +34,9 @@ func (j *judge) fate(t *Tie) fate {
 	if t.From.Change.Do == UnknownAction {
 		return fate{class: Unknown, why: "this version does not know what the plan does to it"}
 	}
+	if u := j.untouched(t); u != nil {
+		return fate{class: Safe, by: u}
+	}
 	best, whole := j.cover(t, t.Rights)
 	if !whole && t.Kind == KindGrant {
 		var worst fate
@@ -75,6 +78,19 @@ func (j *judge) fate(t *Tie) fate {
 		}
 	}
 	return f
+}
+
+// untouched finds a tie as it is now, of a resource that does not change.
+func (j *judge) untouched(t *Tie) *Tie {
+	if t.From.Change.Do != NoOp {
+		return nil
+	}
+	for _, u := range j.will[t.key()] {
+		if u.From.Change == t.From.Change && t.Same(u) && strings.EqualFold(t.Permission, u.Permission) && slices.Equal(t.Unknown, u.Unknown) && j.taken(u) == nil {
+			return u
+		}
+	}
+	return nil
 }
 
 // spare reports whether a grant that is made for more than DNS goes, and grants that are made for DNS stay, in every zone
@@ -190,7 +206,7 @@ func (j *judge) guess(t *Tie, f *fate) *Tie {
 			if len(u.Unknown) == 0 && u.Doubt == "" && u.From.Change.Do != UnknownAction || !possible(u, t) || t.Stale != "" && u.From.Change.Makes() {
 				continue
 			}
-			if u.From.Change == t.From.Change {
+			if j.one(u.From.Change, t.From.Change) || u.From.Change.Do == NoOp {
 				return u
 			}
 			if f.maybe == nil && (u.From.Change.Makes() || u.From.Change.Do == Update) {
@@ -213,6 +229,11 @@ func (j *judge) again(t *Tie) *Tie {
 		}
 	}
 	return nil
+}
+
+// one reports whether two changes are of one resource, one of them perhaps outside the code.
+func (j *judge) one(c, d *Change) bool {
+	return c == d || (j.gone[c] || j.gone[d]) && c.Address == d.Address
 }
 
 // possible reports whether u may cover t, whatever its unknown parts turn out to be.

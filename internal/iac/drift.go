@@ -8,21 +8,20 @@ func (j *judge) drifted() {
 	}
 	// The world before the drift: what is known now, and what has gone since.
 	st := &State{byType: map[string][]*Side{}}
-	gone := map[*Change]bool{}
 	for _, r := range j.beforeSt.Resources {
 		st.add(r)
 	}
 	for i := range j.plan.Drift {
 		if c := &j.plan.Drift[i]; c.Do == Delete && c.Before != nil {
-			gone[c] = true
+			j.gone[c] = true
 			st.add(&Side{Change: c, Values: c.Before})
 		}
 	}
-	if len(gone) == 0 {
+	if len(j.gone) == 0 {
 		return
 	}
 	for _, t := range TiesOf(st) {
-		if !gone[t.From.Change] || t.Kind == KindBlock || j.silent(&t) {
+		if !j.gone[t.From.Change] || t.Kind == KindBlock || j.silent(&t) {
 			continue
 		}
 		now := fate{class: Safe}
@@ -30,7 +29,8 @@ func (j *judge) drifted() {
 			now = j.fate(&t)
 			rest := j.resting(&t)
 			switch {
-			case now.class == Lost || now.class == Narrowed || now.class == Unknown:
+			case now.class == Unknown:
+			case now.class == Lost || now.class == Narrowed:
 				now.class = Lost
 				if t.Doubt != "" && len(rest) == 0 {
 					if j.unused(&t) {

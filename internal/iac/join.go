@@ -15,18 +15,10 @@ const (
 	yes
 )
 
-func (inv *Inventory) certificates() []*Certificate {
-	out := make([]*Certificate, 0, len(inv.Certificates))
-	for i := range inv.Certificates {
-		out = append(out, &inv.Certificates[i])
-	}
-	return out
-}
-
 // resting lists the certificates of the inventory that rest on a tie.
 func (j *judge) resting(t *Tie) (out []*Certificate) {
-	for _, c := range j.inv.certificates() {
-		if j.rests(c, t) == yes {
+	for i := range j.inv.Certificates {
+		if c := &j.inv.Certificates[i]; j.rests(c, t) == yes {
 			out = append(out, c)
 		}
 	}
@@ -36,8 +28,8 @@ func (j *judge) resting(t *Tie) (out []*Certificate) {
 // unused reports whether the inventory shows that none of its certificates rests on a tie. One that knows nothing shows
 // nothing.
 func (j *judge) unused(t *Tie) bool {
-	for _, c := range j.inv.certificates() {
-		if j.rests(c, t) != no {
+	for i := range j.inv.Certificates {
+		if j.rests(&j.inv.Certificates[i], t) != no {
 			return false
 		}
 	}
@@ -63,7 +55,7 @@ func (j *judge) rests(c *Certificate, t *Tie) answer {
 			return no
 		case t.ID != "" && has(c.Grants, t.ID):
 			return yes
-		case j.named(c):
+		case j.named[c]: // then it rests on nothing else
 			return no
 		}
 		who := known(c, t)
@@ -97,11 +89,6 @@ func both(ok bool, a answer) answer {
 		return no
 	}
 	return a
-}
-
-// named reports whether what the cloud named as a certificate's grant is in the plan: then it rests on nothing else.
-func (j *judge) named(c *Certificate) bool {
-	return len(c.Grants) > 0 && slices.ContainsFunc(j.before, func(b Tie) bool { return b.Kind == KindGrant && b.ID != "" && has(c.Grants, b.ID) })
 }
 
 // known says whether a certificate is renewed by a tie's principal.

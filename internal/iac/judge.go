@@ -38,6 +38,10 @@ type judge struct {
 	was, will map[string][]*Tie
 	// open are ties after the plan whose principal it does not know, by kind.
 	open map[Kind][]*Tie
+	// named are the certificates whose grant the plan holds, by the id that the cloud named.
+	named map[*Certificate]bool
+	// gone are the changes outside the code that took something away.
+	gone map[*Change]bool
 	// exclusive are the authoritative grants that the plan creates or changes.
 	exclusive []*Tie
 	found     []judged
@@ -52,11 +56,19 @@ type judged struct {
 func newJudge(p *Plan, inv Inventory, st *State, before, after []Tie) *judge {
 	j := &judge{
 		plan: p, inv: inv, before: before, after: after, beforeSt: st,
-		was: map[string][]*Tie{}, will: map[string][]*Tie{}, open: map[Kind][]*Tie{},
+		was: map[string][]*Tie{}, will: map[string][]*Tie{}, open: map[Kind][]*Tie{}, named: map[*Certificate]bool{}, gone: map[*Change]bool{},
 	}
+	ids := map[string]bool{}
 	for i := range j.before {
 		t := &j.before[i]
 		j.was[t.key()] = append(j.was[t.key()], t)
+		if t.Kind == KindGrant && t.ID != "" {
+			ids[strings.ToLower(t.ID)] = true
+		}
+	}
+	for i := range inv.Certificates {
+		c := &inv.Certificates[i]
+		j.named[c] = slices.ContainsFunc(c.Grants, func(g string) bool { return ids[strings.ToLower(g)] })
 	}
 	for i := range j.after {
 		t := &j.after[i]
@@ -110,7 +122,9 @@ func (j *judge) tell(t *Tie, f fate) {
 	}
 	if t.Doubt != "" && f.class != Unknown {
 		switch {
-		case len(rest) > 0 && len(t.Unknown) == 0 && !t.vague(): // the inventory knows that it is used
+		case len(rest) == 0 && f.class == Orphaned: // it lives on, and may be nothing
+			return
+		case len(rest) > 0 && !t.vague(): // the inventory knows that it is used
 		case j.unused(t): // and here, that it is not
 			return
 		default:
@@ -196,10 +210,11 @@ func (j *judge) follows(f judged) bool {
 	return false
 }
 
-// repeats reports whether a worse finding tells of the same resource and the same thing already.
+// repeats reports whether a finding tells of the same thing already: of the same resource, or of the same identity (an
+// application and its service principal).
 func (f judged) repeats(g judged) bool {
 	t, u := f.tie, g.tie
-	return t != nil && u != nil && t.Kind == u.Kind && t.Kind != KindGrant && t.Kind != KindBlock && t.From.Change == u.From.Change && t.key() == u.key()
+	return t != nil && u != nil && t.Kind != KindGrant && t.Kind != KindBlock && t.key() == u.key() && (t.From.Change == u.From.Change || t.Kind == KindIdentity)
 }
 
 // bound are the kinds that name an identity and go with it.

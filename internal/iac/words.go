@@ -2,6 +2,7 @@ package iac
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -229,20 +230,11 @@ func narrowed(t *Tie, f fate) string {
 	}
 	var left []string
 	for _, u := range f.left {
-		if s := fmt.Sprintf("%s on %s", right(u), place(u)); len(left) < 3 && !contains(left, s) {
+		if s := fmt.Sprintf("%s on %s", right(u), place(u)); len(left) < 3 && !slices.Contains(left, s) {
 			left = append(left, s)
 		}
 	}
 	return fmt.Sprintf("%s loses %s on %s and has only %s left", name(t), right(t), place(t), list(left))
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 func was(t, u *Tie) string {
@@ -318,6 +310,10 @@ func unknown(t *Tie, f fate, rest []*Certificate) string {
 			what = collision(t, f)
 		}
 		return fmt.Sprintf("%s. Nobody can tell from this plan whether renewal rests on it: %s.", capital(what), f.why)
+	case f.drift:
+		return fmt.Sprintf("%s was deleted outside the code, and nobody can tell whether this plan brings it back: %s.", capital(thing(t)), f.why)
+	case f.by != nil && f.by.From.Change != t.From.Change && t.From.Change.Destroys():
+		return fmt.Sprintf("%s is destroyed, and nobody can tell whether %s: %s.", capital(thing(t)), on, f.why)
 	case f.by != nil && f.by.From.Change.Do == DeleteCreate:
 		return fmt.Sprintf("%s is destroyed first and made again, and whether as before nobody can tell: %s.", capital(thing(t)), f.why)
 	}
@@ -329,6 +325,9 @@ func unknownParts(u *Tie) string {
 	parts := make([]string, 0, len(u.Unknown))
 	for _, p := range u.Unknown {
 		parts = append(parts, string(p))
+	}
+	if u.From.Change.Do == NoOp && slices.Contains(u.Unknown, PartScope) {
+		return fmt.Sprintf("%s keeps %s on %s, and the plan does not show what is in that", name(u), right(u), place(u))
 	}
 	if len(parts) == 0 {
 		if u.From.Change.Do == UnknownAction {
