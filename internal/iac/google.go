@@ -33,7 +33,8 @@ var googleReaders = map[string]reader{
 	"google_dns_record_set":                      googleRecord,
 	"google_project_iam_custom_role":             nothing, // read where a grant names it
 	"google_organization_iam_custom_role":        nothing,
-	"google_project":                             nothing, // says which folder a project lies in
+	"google_project":                             googleProject,
+	"google_iam_deny_policy":                     googleDeny,
 	"google_folder":                              nothing,
 }
 

@@ -13,13 +13,16 @@ func googleAccount(st *State, r *Side) []Tie {
 		return nil
 	}
 	t := Tie{
-		Kind: KindIdentity, Principal: email, Who: "the service account " + email, Also: ids(r.Text("unique_id")), ID: r.Text("id"),
+		Kind: KindIdentity, Principal: email, Who: email, Also: ids(r.Text("unique_id")), ID: r.Text("id"),
 		Scope: accountPath(email), Object: email, Idle: !st.writer(email),
 		Stale:  "it gets another unique id, and roles that name it go on naming the deleted one",
 		Repair: "Keep the account. Where a new one is really wanted, give it another account_id, grant it what the old one holds, and destroy the old one in a later change.",
 	}
 	if b := st.counterpart(r); b != nil && b.Text("disabled") == "true" {
-		t.Effect = "nobody can act as it while it is disabled"
+		t.Effect, t.Repair = "nobody can act as it while it is disabled", "Leave disabled = false."
+	}
+	if t.Idle && st.vague(email) {
+		t.Idle, t.Doubt = false, "it holds a custom role that is not in the plan"
 	}
 	if st.regranted(email) {
 		t.Stale, t.Repair = "", ""
@@ -105,7 +108,7 @@ func googleTrusts(st *State, r *Side) []Tie {
 			continue
 		}
 		t := Tie{
-			Kind: KindTrust, Principal: email, Who: "the service account " + email, Permission: permission(b), Scope: Path{"workloads", principal},
+			Kind: KindTrust, Principal: email, Who: email, Permission: permission(b), Scope: Path{"workloads", principal},
 			At: who, Condition: b.condition, ID: r.Text("id"), Object: strings.ToLower(email+" "+b.role+" "+b.member) + " " + b.condition,
 			Effect: who + " can no longer act as it", Idle: !st.writer(email) && !renewerName(b.member),
 		}
@@ -164,7 +167,7 @@ func (s *State) ruler(r *Side, email string, b binding) *Side {
 func googleKey(st *State, r *Side) []Tie {
 	email, known := st.trustee(r)
 	t := Tie{
-		Kind: KindCredential, Principal: email, Who: "the service account " + email, ID: r.Text("id"), Idle: !st.writer(email),
+		Kind: KindCredential, Principal: email, Who: email, ID: r.Text("id"), Idle: !st.writer(email),
 		Scope: append(accountPath(email), "keys"), At: "a key of " + email, Effect: "whoever signs in with the old one is refused",
 	}
 	if !known {
@@ -172,7 +175,9 @@ func googleKey(st *State, r *Side) []Tie {
 	}
 	if !st.handedOver(r) {
 		t.Stale = "the new key has to reach the secret that the renewer reads, and nothing in the plan brings it there"
-		t.Repair = "Write the new key into the renewer's secret in the same change, and destroy the old key in a later one."
+		if r.Change.Makes() {
+			t.Repair = "Write the new key into the renewer's secret in the same change, and destroy the old key in a later one."
+		}
 	}
 	return []Tie{t}
 }

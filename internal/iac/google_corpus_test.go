@@ -73,6 +73,13 @@ func gRecord(name, kind string, values ...any) attrs {
 	return attrs{"id": "projects/shop-prod/managedZones/example-com/rrsets/" + name + "/" + kind, "name": name, "type": kind, "ttl": 300, "rrdatas": values, "managed_zone": "example-com", "project": gproject}
 }
 
+// gDeny denies a permission to everybody in the project but some.
+func gDeny(permission string, spared ...any) attrs {
+	return attrs{"parent": "cloudresourcemanager.googleapis.com%2Fprojects%2Fshop-prod", "name": "no-dns", "rules": []any{attrs{"deny_rule": []any{attrs{
+		"denied_principals": []any{"principalSet://goog/public:all"}, "denied_permissions": []any{permission}, "exception_principals": spared,
+	}}}}}
+}
+
 var gEverything = []any{"dns.changes.create", "dns.changes.get", "dns.managedZones.list", "dns.resourceRecordSets.create", "dns.resourceRecordSets.delete", "dns.resourceRecordSets.list", "dns.resourceRecordSets.update"}
 
 // gInventory knows one certificate that the account renews.
@@ -92,32 +99,32 @@ func TestGoogleGrants(t *testing.T) {
 	t.Parallel()
 	play(t, []scene{
 		{name: "google/block-removed", changes: []Change{deletes(gcm, gGrant(gAdmin, gmember))}, want: []string{
-			`lost google_project_iam_member.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/block-removed-known", inventory: gInventory, changes: []Change{deletes(gcm, gGrant(gAdmin, gmember))}, want: []string{
-			`lost google_project_iam_member.cm: shop stops renewing: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. shop is due for renewal on 3 Oct 2026 14:55 UTC, in 11 days, and ends on 2 Nov 2026 14:55 UTC, in 41 days; until then everything looks fine.`,
+			`lost google_project_iam_member.cm: shop stops renewing: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. shop is due for renewal on 3 Oct 2026 14:55 UTC, in 11 days, and ends on 2 Nov 2026 14:55 UTC, in 41 days; until then everything looks fine.`,
 		}},
 		{name: "google/re-keyed", changes: []Change{
 			deletes(`google_project_iam_member.dns["cm"]`, gGrant(gAdmin, gmember)),
 			creates(`google_project_iam_member.dns["cert-manager"]`, altered(gGrant(gAdmin, gmember), "id", nil, "etag", nil)),
 		}, want: []string{
-			`collision google_project_iam_member.dns["cm"]: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.dns["cm"] and made at google_project_iam_member.dns["cert-manager"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision google_project_iam_member.dns["cm"]: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.dns["cm"] and made at google_project_iam_member.dns["cert-manager"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/moved", changes: []Change{moved(keeps("module.dns.google_project_iam_member.cm", gGrant(gAdmin, gmember)), gcm)}},
 		{name: "google/replaced", changes: []Change{replaces(gcm, gGrant(gAdmin, gmember), altered(gGrant(gAdmin, gmember), "id", nil), attrs{"id": true, "etag": true})}, want: []string{
-			`gap google_project_iam_member.cm: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
 		}},
 		{name: "google/two-members-one-grant", changes: []Change{deletes("google_project_iam_member.old", gGrant(gAdmin, gmember)), keeps(gcm, gGrant(gAdmin, gmember))}, want: []string{
-			`lost google_project_iam_member.old: Renewal stops: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.old; google_project_iam_member.cm is the same object, and goes with it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.old: Renewal stops: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.old; google_project_iam_member.cm is the same object, and goes with it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/unknown-principal", changes: []Change{replaces(gcm, gGrant(gAdmin, gmember), altered(gGrant(gAdmin, gmember), "member", nil), attrs{"member": true, "id": true})}, want: []string{
-			`unknown google_project_iam_member.cm: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again, and whether as before nobody can tell: its principal is known only after the apply.`,
+			`unknown google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again, and whether as before nobody can tell: its principal is known only after the apply.`,
 		}},
 		{name: "google/unknown-project", changes: []Change{replaces(gcm, gGrant(gAdmin, gmember), altered(gGrant(gAdmin, gmember), "project", nil), attrs{"project": true, "id": true})}, want: []string{
-			`unknown google_project_iam_member.cm: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again, and whether as before nobody can tell: its scope is known only after the apply.`,
+			`unknown google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again, and whether as before nobody can tell: its scope is known only after the apply.`,
 		}},
 		{name: "google/binding-created-elsewhere", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), creates("google_project_iam_binding.admins", gBinding(gAdmin, gDBA))}, want: []string{
-			`lost google_project_iam_member.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, because google_project_iam_binding.admins names everybody who has it, and not this one. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, because google_project_iam_binding.admins names everybody who has it, and not this one. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/binding-created-holders-unseen", changes: []Change{creates("google_project_iam_binding.admins", gBinding(gAdmin, gDBA))}, want: []string{
 			`unknown google_project_iam_binding.admins: google_project_iam_binding.admins names everybody who has roles/dns.admin on project shop-prod: whoever else has it today loses it, and this plan does not show who that is.`,
@@ -127,22 +134,22 @@ func TestGoogleGrants(t *testing.T) {
 		}},
 		{name: "google/binding-created-names-it", inventory: gInventory, changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), creates("google_project_iam_binding.admins", gBinding(gAdmin, gDBA, gmember))}},
 		{name: "google/binding-shrunk", changes: []Change{updates("google_project_iam_binding.dns", gBinding(gAdmin, gmember, gDBA), gBinding(gAdmin, gDBA))}, want: []string{
-			`lost google_project_iam_binding.dns: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_binding.dns: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/binding-of-another-role", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), creates("google_project_iam_binding.viewers", gBinding("roles/viewer", gDBA))}},
 		{name: "google/binding-destroyed-takes-member", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), deletes("google_project_iam_binding.dns", gBinding(gAdmin, gDBA))}, want: []string{
-			`lost google_project_iam_binding.dns: Renewal stops: the service account dba@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
-			`lost google_project_iam_member.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin (which google_project_iam_binding.dns, destroyed, takes from everybody) on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_binding.dns: Renewal stops: dba@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin (which google_project_iam_binding.dns, destroyed, takes from everybody) on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/binding-becomes-members", changes: []Change{deletes("google_project_iam_binding.dns", gBinding(gAdmin, gmember)), creates(gcm, gGrant(gAdmin, gmember))}, want: []string{
-			`collision google_project_iam_binding.dns: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_binding.dns and made at google_project_iam_member.cm, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision google_project_iam_binding.dns: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_binding.dns and made at google_project_iam_member.cm, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/policy-created", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), creates("google_project_iam_policy.all", gPolicy(attrs{"role": "roles/owner", "members": []any{"user:ceo@example.com"}}))}, want: []string{
-			`lost google_project_iam_member.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, because google_project_iam_policy.all names everybody who has it, and not this one. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, because google_project_iam_policy.all names everybody who has it, and not this one. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/policy-edited", changes: []Change{updates("google_project_iam_policy.all",
 			gPolicy(attrs{"role": gAdmin, "members": []any{gmember}}, attrs{"role": "roles/viewer", "members": []any{gDBA}}), gPolicy(attrs{"role": "roles/viewer", "members": []any{gDBA}}))}, want: []string{
-			`lost google_project_iam_policy.all: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_policy.all: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/policy-edited-elsewhere", changes: []Change{updates("google_project_iam_policy.all",
 			gPolicy(attrs{"role": gAdmin, "members": []any{gmember}}, attrs{"role": "roles/viewer", "members": []any{gDBA}}), gPolicy(attrs{"role": gAdmin, "members": []any{gmember}}))}},
@@ -151,22 +158,22 @@ func TestGoogleGrants(t *testing.T) {
 			c.Unknown = attrs{"policy_data": true}
 			return c
 		}()}, want: []string{
-			`unknown google_project_iam_policy.all: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod changes, and nobody can tell whether renewal goes on: its principal, permission and condition are known only after the apply.`,
+			`unknown google_project_iam_policy.all: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod changes, and nobody can tell whether renewal goes on: its principal, permission and condition are known only after the apply.`,
 			`unknown google_project_iam_policy.all: google_project_iam_policy.all names everybody who has the right to write, withdraw and read on project shop-prod: whoever else has it today loses it, and this plan does not show who that is.`,
 		}},
 		{name: "google/policy-created-unknown", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), change(Create, "google_project_iam_policy.all", nil, attrs{"project": gproject}, attrs{"policy_data": true})}, want: []string{
-			`unknown google_project_iam_member.cm: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod changes, and nobody can tell whether renewal goes on: who holds it then is known only after google_project_iam_policy.all is applied.`,
+			`unknown google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod changes, and nobody can tell whether renewal goes on: who holds it then is known only after google_project_iam_policy.all is applied.`,
 			`unknown google_project_iam_policy.all: google_project_iam_policy.all names everybody who has the right to write, withdraw and read on project shop-prod: whoever else has it today loses it, and this plan does not show who that is.`,
 		}},
 		{name: "google/binding-created-unknown", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), change(Create, "google_project_iam_binding.all", nil, attrs{"project": gproject, "role": gAdmin}, attrs{"members": true})}, want: []string{
 			`unknown google_project_iam_binding.all: google_project_iam_binding.all names everybody who has roles/dns.admin on project shop-prod: whoever else has it today loses it, and this plan does not show who that is.`,
-			`unknown google_project_iam_member.cm: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod changes, and nobody can tell whether renewal goes on: who holds it then is known only after google_project_iam_binding.all is applied.`,
+			`unknown google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod changes, and nobody can tell whether renewal goes on: who holds it then is known only after google_project_iam_binding.all is applied.`,
 		}},
 		{name: "google/condition-added", changes: []Change{replaces(gcm, gGrant(gAdmin, gmember), gIf(gGrant(gAdmin, gmember), `request.time < timestamp("2026-10-01T00:00:00Z")`), nil)}, want: []string{
-			`narrowed google_project_iam_member.cm: Renewal is cut back: the service account cert-manager@shop-prod.iam.gserviceaccount.com keeps roles/dns.admin (with a condition) on project shop-prod only under a condition: request.time < timestamp("2026-10-01T00:00:00Z"). Nothing shows it until certificates end.`,
+			`narrowed google_project_iam_member.cm: Renewal is cut back: cert-manager@shop-prod.iam.gserviceaccount.com keeps roles/dns.admin (with a condition) on project shop-prod only under a condition: request.time < timestamp("2026-10-01T00:00:00Z"). Nothing shows it until certificates end.`,
 		}},
 		{name: "google/wider-role-made", changes: []Change{deletes("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)), creates(gcm, gGrant(gAdmin, gmember))}, want: []string{
-			`gap google_dns_managed_zone_iam_member.cm: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on zone example-com of project shop-prod goes, and google_project_iam_member.cm, which replaces it, is made in no order with that: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap google_dns_managed_zone_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on zone example-com of project shop-prod goes, and google_project_iam_member.cm, which replaces it, is made in no order with that: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
 		}},
 		{name: "google/wider-role-stays", changes: []Change{deletes("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)), keeps(gcm, gGrant(gAdmin, gmember))}},
 		{name: "google/organization-covers", changes: []Change{
@@ -178,19 +185,19 @@ func TestGoogleGrants(t *testing.T) {
 			deletes(gcm, gGrant(gAdmin, gmember)), keeps("google_folder_iam_member.cm", attrs{"folder": "folders/12", "role": gAdmin, "member": gmember}),
 		}},
 		{name: "google/organization-grant-removed", changes: []Change{deletes("google_organization_iam_member.cm", attrs{"org_id": "4711", "role": gAdmin, "member": gmember})}, want: []string{
-			`lost google_organization_iam_member.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on organization 4711, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_organization_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on organization 4711, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/narrowed-to-zone", changes: []Change{deletes(gcm, gGrant(gAdmin, gmember)), creates("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember))}, want: []string{
-			`narrowed google_project_iam_member.cm: Renewal is cut back: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod and has only roles/dns.admin on zone example-com of project shop-prod left. Nothing shows it until certificates end.`,
+			`narrowed google_project_iam_member.cm: Renewal is cut back: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod and has only roles/dns.admin on zone example-com of project shop-prod left. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/zone-is-not-found-any-more", changes: []Change{keeps("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)), deletes("google_project_iam_member.list", gGrant("roles/dns.reader", gmember))}, want: []string{
-			`narrowed google_project_iam_member.list: Renewal is cut back: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.reader on project shop-prod and has only roles/dns.admin on zone example-com of project shop-prod left. Nothing shows it until certificates end.`,
+			`narrowed google_project_iam_member.list: Renewal is cut back: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.reader on project shop-prod and has only roles/dns.admin on zone example-com of project shop-prod left. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/editor-known-zone", changes: []Change{keeps("google_dns_managed_zone.main", gZone("example-com", "example.com.")), deletes("google_project_iam_member.editor", gGrant("roles/editor", gmember))}, want: []string{
-			`lost google_project_iam_member.editor: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/editor on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.editor: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/editor on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/editor-no-zone", changes: []Change{deletes("google_project_iam_member.editor", gGrant("roles/editor", gmember))}, want: []string{
-			`unknown google_project_iam_member.editor: The service account cert-manager@shop-prod.iam.gserviceaccount.com loses roles/editor on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: the role allows nearly everything, and no public DNS zone of project shop-prod is in the plan.`,
+			`unknown google_project_iam_member.editor: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/editor on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: the role allows nearly everything, and no public DNS zone of project shop-prod is in the plan.`,
 		}},
 		{name: "google/group", changes: []Change{deletes("google_project_iam_member.team", gGrant(gAdmin, "group:dns@example.com"))}, want: []string{
 			`unknown google_project_iam_member.team: The group dns@example.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: whether the renewer is in the group is not in the plan.`,
@@ -199,14 +206,14 @@ func TestGoogleGrants(t *testing.T) {
 			`lost google_project_iam_member.cm: Renewal stops: the Kubernetes service account cert-manager/cert-manager loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/forgotten", changes: []Change{change(Forget, gcm, gGrant(gAdmin, gmember), nil, nil)}, want: []string{
-			`orphaned google_project_iam_member.cm: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.`,
+			`orphaned google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.`,
 		}},
 		{name: "google/count-shift", changes: []Change{
 			replaces("google_project_iam_member.dns[0]", gGrant(gAdmin, gDBA), altered(gGrant(gAdmin, gmember), "id", nil), attrs{"id": true}),
 			deletes("google_project_iam_member.dns[1]", gGrant(gAdmin, gmember)),
 		}, want: []string{
-			`lost google_project_iam_member.dns[0]: Renewal stops: the service account dba@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
-			`collision google_project_iam_member.dns[1]: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.dns[1] and made at google_project_iam_member.dns[0], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.dns[0]: Renewal stops: dba@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`collision google_project_iam_member.dns[1]: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.dns[1] and made at google_project_iam_member.dns[0], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/account-created-with-grant", changes: []Change{creates("google_service_account.cm", attrs{"account_id": "cert-manager", "project": gproject}), creates(gcm, altered(gGrant(gAdmin, gmember), "id", nil))}},
 	})
@@ -218,25 +225,25 @@ func TestGoogleRoles(t *testing.T) {
 	play(t, []scene{
 		{name: "google/custom-role-edited-delete", changes: []Change{grant, updates("google_project_iam_custom_role.dns", gRole(gEverything...),
 			gRole("dns.changes.create", "dns.changes.get", "dns.managedZones.list", "dns.resourceRecordSets.create", "dns.resourceRecordSets.list", "dns.resourceRecordSets.update"))}, want: []string{
-			`narrowed google_project_iam_member.cm: Renewal is cut back: on project shop-prod the service account cert-manager@shop-prod.iam.gserviceaccount.com may still write and read challenge records, and no longer withdraw them (projects/shop-prod/roles/challenges changes). Nothing shows it until certificates end.`,
+			`narrowed google_project_iam_member.cm: Renewal is cut back: on project shop-prod cert-manager@shop-prod.iam.gserviceaccount.com may still write and read challenge records, and no longer withdraw them (google_project_iam_member.cm changes). Nothing shows it until certificates end.`,
 		}},
 		{name: "google/custom-role-edited-write", changes: []Change{grant, updates("google_project_iam_custom_role.dns", gRole(gEverything...), gRole("dns.changes.get", "dns.resourceRecordSets.list", "dns.managedZones.list"))}, want: []string{
-			`lost google_project_iam_member.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges, which google_project_iam_custom_role.dns empties, on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges, which google_project_iam_custom_role.dns empties, on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/custom-role-edited-list", changes: []Change{grant, updates("google_project_iam_custom_role.dns", gRole(gEverything...),
 			gRole("dns.changes.create", "dns.changes.get", "dns.resourceRecordSets.create", "dns.resourceRecordSets.delete", "dns.resourceRecordSets.list", "dns.resourceRecordSets.update"))}, want: []string{
-			`narrowed google_project_iam_member.cm: Renewal is cut back: on project shop-prod the service account cert-manager@shop-prod.iam.gserviceaccount.com may still write and withdraw challenge records, and no longer read them (projects/shop-prod/roles/challenges changes). Nothing shows it until certificates end.`,
+			`narrowed google_project_iam_member.cm: Renewal is cut back: on project shop-prod cert-manager@shop-prod.iam.gserviceaccount.com may still write and withdraw challenge records, and no longer read them (google_project_iam_member.cm changes). Nothing shows it until certificates end.`,
 		}},
 		{name: "google/custom-role-edited-harmless", changes: []Change{grant, updates("google_project_iam_custom_role.dns", gRole(append([]any{"dns.policies.list"}, gEverything...)...), gRole(gEverything...))}},
 		{name: "google/custom-role-removed", changes: []Change{grant, deletes("google_project_iam_custom_role.dns", gRole(gEverything...))}, want: []string{
-			`lost google_project_iam_member.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges, which goes with google_project_iam_custom_role.dns, on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges, which goes with google_project_iam_custom_role.dns, on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/custom-role-not-in-plan", changes: []Change{deletes(gcm, gGrant(gCustom, gmember))}, want: []string{
-			`unknown google_project_iam_member.cm: The service account cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: what the custom role projects/shop-prod/roles/challenges allows is not in the plan.`,
+			`unknown google_project_iam_member.cm: cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: what the custom role projects/shop-prod/roles/challenges allows is not in the plan.`,
 		}},
 		{name: "google/custom-role-of-others", changes: []Change{keeps("google_project_iam_custom_role.dns", gRole("storage.objects.get")), deletes(gcm, gGrant(gCustom, gmember))}},
 		{name: "google/custom-role-disabled", changes: []Change{grant, updates("google_project_iam_custom_role.dns", gRole(gEverything...), altered(gRole(gEverything...), "stage", "DISABLED"))}, want: []string{
-			`lost google_project_iam_member.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges, which google_project_iam_custom_role.dns empties, on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges, which google_project_iam_custom_role.dns empties, on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 	})
 }
@@ -248,48 +255,51 @@ func TestGoogleAccounts(t *testing.T) {
 	key := attrs{"id": gaccount + "/keys/1", "service_account_id": gaccount, "name": gaccount + "/keys/1"}
 	play(t, []scene{
 		{name: "google/account-re-created", changes: []Change{grant, replaces("google_service_account.cm", gAccount("1"), altered(gAccount("1"), "unique_id", nil, "id", nil), attrs{"unique_id": true, "id": true})}, want: []string{
-			`lost google_service_account.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com is made anew, and it gets another unique id, and roles that name it go on naming the deleted one. Nothing shows it until certificates end.`,
+			`lost google_service_account.cm: Renewal stops: the identity cert-manager@shop-prod.iam.gserviceaccount.com is made anew, and it gets another unique id, and roles that name it go on naming the deleted one. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/account-re-created-with-grant", changes: []Change{
 			replaces(gcm, gGrant(gAdmin, gmember), gGrant(gAdmin, gmember), nil),
 			replaces("google_service_account.cm", gAccount("1"), altered(gAccount("1"), "unique_id", nil, "id", nil), attrs{"unique_id": true, "id": true}),
 		}, want: []string{
-			`gap google_project_iam_member.cm: roles/dns.admin of the service account cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
-			`gap google_service_account.cm: The service account cert-manager@shop-prod.iam.gserviceaccount.com is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap google_service_account.cm: The identity cert-manager@shop-prod.iam.gserviceaccount.com is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
 		}},
 		{name: "google/account-removed", changes: []Change{deletes(gcm, gGrant(gAdmin, gmember)), deletes("google_service_account.cm", gAccount("1"))}, want: []string{
-			`lost google_service_account.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com is destroyed. Nothing shows it until certificates end.`,
+			`lost google_service_account.cm: Renewal stops: the identity cert-manager@shop-prod.iam.gserviceaccount.com is destroyed. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/account-disabled", changes: []Change{grant, updates("google_service_account.cm", gAccount("1"), altered(gAccount("1"), "disabled", true))}, want: []string{
-			`lost google_service_account.cm: Renewal stops: the service account cert-manager@shop-prod.iam.gserviceaccount.com changes, so nobody can act as it while it is disabled. Nothing shows it until certificates end.`,
+			`lost google_service_account.cm: Renewal stops: the identity cert-manager@shop-prod.iam.gserviceaccount.com changes, so nobody can act as it while it is disabled. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/account-described", changes: []Change{grant, updates("google_service_account.cm", gAccount("1"), altered(gAccount("1"), "description", "renews"))}},
+		{name: "google/account-re-created-with-unseen-role", changes: []Change{keeps(gcm, gGrant(gCustom, gmember)), replaces("google_service_account.cm", gAccount("1"), altered(gAccount("1"), "unique_id", nil, "id", nil), attrs{"unique_id": true, "id": true})}, want: []string{
+			`unknown google_service_account.cm: The identity cert-manager@shop-prod.iam.gserviceaccount.com is made anew, and it gets another unique id, and roles that name it go on naming the deleted one. Nobody can tell from this plan whether renewal rests on it: it holds a custom role that is not in the plan.`,
+		}},
 		{name: "google/account-known", inventory: gInventory, changes: []Change{deletes("google_service_account.cm", gAccount("1"))}, want: []string{
-			`lost google_service_account.cm: shop stops renewing: the service account cert-manager@shop-prod.iam.gserviceaccount.com is destroyed. shop is due for renewal on 3 Oct 2026 14:55 UTC, in 11 days, and ends on 2 Nov 2026 14:55 UTC, in 41 days; until then everything looks fine.`,
+			`lost google_service_account.cm: shop stops renewing: the identity cert-manager@shop-prod.iam.gserviceaccount.com is destroyed. shop is due for renewal on 3 Oct 2026 14:55 UTC, in 11 days, and ends on 2 Nov 2026 14:55 UTC, in 41 days; until then everything looks fine.`,
 		}},
 		{name: "google/trust-removed", changes: []Change{grant, deletes(trust, gTrust(gpod))}, want: []string{
-			`lost google_service_account_iam_member.wi: Renewal stops: the trust by which a workload acts as the service account cert-manager@shop-prod.iam.gserviceaccount.com is destroyed, so the Kubernetes service account cert-manager/cert-manager can no longer act as it. Nothing shows it until certificates end.`,
+			`lost google_service_account_iam_member.wi: Renewal stops: the trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com is destroyed, so the Kubernetes service account cert-manager/cert-manager can no longer act as it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/trust-changed", changes: []Change{grant, replaces(trust, gTrust(gpod), gTrust("serviceAccount:shop-prod.svc.id.goog[security/cert-manager]"), nil)}, want: []string{
-			`lost google_service_account_iam_member.wi: Renewal stops: the trust by which a workload acts as the service account cert-manager@shop-prod.iam.gserviceaccount.com is destroyed, so the Kubernetes service account cert-manager/cert-manager can no longer act as it. Nothing shows it until certificates end.`,
+			`lost google_service_account_iam_member.wi: Renewal stops: the trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com is destroyed, so the Kubernetes service account cert-manager/cert-manager can no longer act as it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/trust-unknown", changes: []Change{grant, replaces(trust, gTrust(gpod), altered(gTrust(gpod), "member", nil), attrs{"member": true})}, want: []string{
-			`unknown google_service_account_iam_member.wi: The trust by which a workload acts as the service account cert-manager@shop-prod.iam.gserviceaccount.com is destroyed first and made again, and whether as before nobody can tell: its scope is known only after the apply.`,
+			`unknown google_service_account_iam_member.wi: The trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com is destroyed first and made again, and whether as before nobody can tell: its scope is known only after the apply.`,
 		}},
 		{name: "google/trust-re-keyed", changes: []Change{grant, deletes(trust+`["a"]`, gTrust(gpod)), creates(trust+`["b"]`, altered(gTrust(gpod), "id", nil))}, want: []string{
-			`collision google_service_account_iam_member.wi["a"]: The trust by which a workload acts as the service account cert-manager@shop-prod.iam.gserviceaccount.com is destroyed at google_service_account_iam_member.wi["a"] and made at google_service_account_iam_member.wi["b"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision google_service_account_iam_member.wi["a"]: The trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com is destroyed at google_service_account_iam_member.wi["a"] and made at google_service_account_iam_member.wi["b"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/trust-binding-takes-over", changes: []Change{grant, keeps(trust, gTrust(gpod)), creates("google_service_account_iam_binding.wi", attrs{
 			"service_account_id": gaccount, "role": "roles/iam.workloadIdentityUser", "members": []any{"serviceAccount:shop-prod.svc.id.goog[other/other]"},
 		})}, want: []string{
-			`lost google_service_account_iam_member.wi: Renewal stops: the trust by which a workload acts as the service account cert-manager@shop-prod.iam.gserviceaccount.com changes, so the Kubernetes service account cert-manager/cert-manager can no longer act as it, as google_service_account_iam_binding.wi names everybody who may, and does not name it. Nothing shows it until certificates end.`,
+			`lost google_service_account_iam_member.wi: Renewal stops: the trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com changes, so the Kubernetes service account cert-manager/cert-manager can no longer act as it, as google_service_account_iam_binding.wi names everybody who may, and does not name it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/trust-of-others", changes: []Change{grant, deletes(trust, altered(gTrust("serviceAccount:shop-prod.svc.id.goog[app/app]"), "service_account_id", "projects/shop-prod/serviceAccounts/app@shop-prod.iam.gserviceaccount.com"))}},
 		{name: "google/key-removed", changes: []Change{grant, deletes("google_service_account_key.cm", key)}, want: []string{
-			`lost google_service_account_key.cm: Renewal stops: the credential of the service account cert-manager@shop-prod.iam.gserviceaccount.com is destroyed, so whoever signs in with the old one is refused. Nothing shows it until certificates end.`,
+			`lost google_service_account_key.cm: Renewal stops: the credential of cert-manager@shop-prod.iam.gserviceaccount.com is destroyed, so whoever signs in with the old one is refused. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/key-rotated", changes: []Change{grant, replaces("google_service_account_key.cm", key, attrs{"service_account_id": gaccount}, attrs{"id": true, "private_key": true})}, want: []string{
-			`lost google_service_account_key.cm: Renewal stops: the credential of the service account cert-manager@shop-prod.iam.gserviceaccount.com is made anew, and the new key has to reach the secret that the renewer reads, and nothing in the plan brings it there. Nothing shows it until certificates end.`,
+			`lost google_service_account_key.cm: Renewal stops: the credential of cert-manager@shop-prod.iam.gserviceaccount.com is made anew, and the new key has to reach the secret that the renewer reads, and nothing in the plan brings it there. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/pool-provider-changed", changes: []Change{
 			keeps(gcm, gGrant(gAdmin, "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/ci/subject/repo:shop/infra")),
@@ -316,6 +326,25 @@ func TestGoogleZones(t *testing.T) {
 		{name: "google/zone-removed", inventory: gInventory, changes: []Change{deletes("google_dns_managed_zone.main", gZone("example-com", "example.com."))}, want: []string{
 			`lost google_dns_managed_zone.main: shop stops renewing: the zone example.com is destroyed. shop is due for renewal on 3 Oct 2026 14:55 UTC, in 11 days, and ends on 2 Nov 2026 14:55 UTC, in 41 days; until then everything looks fine.`,
 		}},
+		{name: "google/dnssec-off", changes: []Change{updates("google_dns_managed_zone.main", altered(gZone("example-com", "example.com."), "dnssec_config", []any{attrs{"state": "on"}}), altered(gZone("example-com", "example.com."), "dnssec_config", []any{attrs{"state": "off"}}))}, want: []string{
+			`unknown google_dns_managed_zone.main: The zone DNSSEC of the zone example.com changes. Nobody can tell from this plan whether renewal rests on it: as long as its parent has a DS record for it, every resolver that validates refuses the zone, and with it its challenges.`,
+		}},
+		{name: "google/zone-described", changes: []Change{updates("google_dns_managed_zone.main", gZone("example-com", "example.com."), altered(gZone("example-com", "example.com."), "description", "x"))}},
+		{name: "google/project-removed", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), deletes("google_project.shop", attrs{"id": "projects/shop-prod", "project_id": gproject, "deletion_policy": "DELETE"})}, want: []string{
+			`lost google_project.shop: Renewal stops: the project shop-prod is destroyed, so its zones, its service accounts and what they may do go with it. Nothing shows it until certificates end.`,
+		}},
+		{name: "google/project-of-others-removed", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), deletes("google_project.lab", attrs{"project_id": "lab", "deletion_policy": "DELETE"})}, want: []string{
+			`unknown google_project.lab: The project lab is destroyed. Nobody can tell from this plan whether renewal rests on it: neither a zone nor an account that renews is in the plan for this project.`,
+		}},
+		{name: "google/project-abandoned", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), deletes("google_project.shop", attrs{"project_id": gproject, "deletion_policy": "ABANDON"})}},
+		{name: "google/deny-added", inventory: gInventory, changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), creates("google_iam_deny_policy.dns", gDeny("dns.googleapis.com/changes.create"))}, want: []string{
+			`blocked google_iam_deny_policy.dns: Renewal is blocked: a deny policy on project shop-prod is added, and nobody whom it names may change records there, whatever they are granted. No certificate of the inventory is known to rest on it.`,
+		}},
+		{name: "google/deny-spares", inventory: gInventory, changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), creates("google_iam_deny_policy.dns", gDeny("dns.googleapis.com/changes.create", "principal://iam.googleapis.com/projects/-/serviceAccounts/"+gemail))}},
+		{name: "google/deny-spares-somebody", changes: []Change{creates("google_iam_deny_policy.dns", gDeny("dns.googleapis.com/changes.create", "principal://iam.googleapis.com/projects/-/serviceAccounts/"+gemail))}, want: []string{
+			`unknown google_iam_deny_policy.dns: A deny policy on project shop-prod is added, and nobody whom it names may change records there, whatever they are granted. Nobody can tell from this plan whether renewal goes on: whether whoever renews is among those whom it spares is not in the plan.`,
+		}},
+		{name: "google/deny-of-others", inventory: gInventory, changes: []Change{creates("google_iam_deny_policy.sql", gDeny("cloudsql.googleapis.com/instances.delete"))}},
 		{name: "google/zone-private", changes: []Change{deletes("google_dns_managed_zone.inside", altered(gZone("inside", "example.com."), "visibility", "private"))}},
 		{name: "google/api-off", changes: []Change{zone, deletes("google_project_service.dns", api)}, want: []string{
 			`lost google_project_service.dns: Renewal stops: the interface of Cloud DNS is destroyed, so nobody can change a record of project shop-prod while it is switched off. Nothing shows it until certificates end.`,

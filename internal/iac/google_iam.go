@@ -153,7 +153,7 @@ func googlePrincipal(member string) (principal, who string) {
 				return rest, "the Kubernetes service account " + name
 			}
 		}
-		return rest, "the service account " + rest
+		return rest, rest
 	case "group":
 		return strings.ToLower(member), "the group " + rest
 	case "principal", "principalSet":

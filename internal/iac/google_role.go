@@ -138,6 +138,56 @@ func (s *State) writer(principal string) bool {
 	return false
 }
 
+// writersOf are the principals of writers on both sides.
+func (s *State) writersOf() (out []string) {
+	for _, st := range s.sides() {
+		for p := range st.writers() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// writesWithin reports whether somebody holds the right to write in a place, by a grant within it.
+func (s *State) writesWithin(place Path) bool {
+	for _, st := range s.sides() {
+		for _, paths := range st.writers() {
+			for _, p := range paths {
+				if place.Covers(p) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// vague reports whether an account keeps a role of which the plan does not tell whether it can write.
+func (s *State) vague(principal string) bool {
+	before := s.ordered()[0]
+	return once(before, "google vague", func() map[string]bool {
+		out := map[string]bool{}
+		for _, level := range []string{"project", "folder", "organization", "dns_managed_zone"} {
+			for _, form := range []string{"member", "binding"} {
+				for _, r := range before.Of("google_" + level + "_iam_" + form) {
+					if r.Change.Destroys() {
+						continue
+					}
+					list, _, _ := before.bindings(r)
+					for _, b := range list {
+						if p, _ := googlePrincipal(b.member); p != "" && !strings.HasPrefix(b.role, "roles/") && b.role != "" {
+							if _, doubt := before.rights(b.role); doubt != "" {
+								out[p] = true
+							}
+						}
+					}
+				}
+			}
+		}
+		return out
+	})[principal]
+}
+
 // writesZone reports whether somebody may write to a zone within a place, by a grant on the zone itself.
 func (s *State) writesZone(principal string, within Path) bool {
 	for _, st := range s.sides() {

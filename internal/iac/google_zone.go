@@ -19,6 +19,31 @@ func googleZone(st *State, r *Side) []Tie {
 	if !r.Known("project") || !r.Known("name") {
 		t.Unknown = append(t.Unknown, PartScope)
 	}
+	out := []Tie{t}
+	if r.stays() && r.Text("dnssec_config", "state") == "on" {
+		out = append(out, Tie{
+			// The right keeps the zone itself, which has none, from standing in for it.
+			Kind: KindZone, Principal: name, Rights: RightRead, Who: "DNSSEC of the zone " + name, Scope: append(t.Scope[:len(t.Scope):len(t.Scope)], "dnssec"), At: t.At, Place: t.Place,
+			Doubt:  "as long as its parent has a DS record for it, every resolver that validates refuses the zone, and with it its challenges",
+			Repair: "Take the DS record out of the parent zone, wait until nobody remembers it (its TTL), and only then switch DNSSEC off.",
+		})
+	}
+	return out
+}
+
+// googleProject reads a project: with it go its zones, its accounts and what they hold.
+func googleProject(st *State, r *Side) []Tie {
+	id := strings.ToLower(r.Text("project_id"))
+	if id == "" || r.Change.Destroys() && strings.EqualFold(r.Text("deletion_policy"), "ABANDON") {
+		return nil
+	}
+	t := Tie{
+		Kind: KindZone, Principal: "project " + id, Who: "the project " + id, Scope: st.projectPath(id), At: "project " + id, ID: r.Text("id"),
+		Effect: "its zones, its service accounts and what they may do go with it", Stale: "nothing of what was in it is in the new one",
+	}
+	if !st.zoneWithin(t.Scope) && !st.writesWithin(t.Scope) && !strings.Contains(strings.Join(st.writersOf(), " "), "@"+id+".iam.") {
+		t.Doubt = "neither a zone nor an account that renews is in the plan for this project"
+	}
 	return []Tie{t}
 }
 

@@ -82,6 +82,8 @@ func (s *State) objectOf(r *Side) (object, bool) {
 		return metadata(r, "secret")
 	case "kubernetes_namespace", "kubernetes_namespace_v1":
 		return metadata(r, "namespace")
+	case "kubernetes_ingress", "kubernetes_ingress_v1":
+		return metadata(r, "ingress")
 	case "kubernetes_service_account", "kubernetes_service_account_v1", "kubernetes_default_service_account":
 		return metadata(r, "serviceaccount")
 	}

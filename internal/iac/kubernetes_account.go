@@ -29,6 +29,9 @@ func (s *State) workload(r *Side, o object, id, doubt string) Tie {
 	}
 	if id != "" {
 		t.Effect = "cert-manager can no longer sign in as " + id
+		if r.stays() {
+			t.Repair = "Keep the annotation by which the service account " + o.String() + " acts as " + id + "."
+		}
 	}
 	if b := s.counterpart(r); b != nil && s.After && doubt == "" {
 		if was := s.other.identityOf(b); was != "" && id != "" && !strings.EqualFold(was, id) && !s.may(id) {

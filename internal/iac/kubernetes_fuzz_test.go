@@ -36,7 +36,10 @@ func FuzzPlacedReaders(f *testing.F) {
 	for _, seed := range []attrs{
 		gGrant(gAdmin, gmember), gBinding(gAdmin, gmember), gPolicy(attrs{"role": gAdmin, "members": []any{gmember}}), gAccount("1"), gZone("z", "example.com."), gRole(gEverything...), gTrust(gpod),
 		gRecord("_acme-challenge.example.com.", "NS", "ns1.example.net."), kHelm("v1.2.3", kValues), kACME(letsEncrypt, kSolver("example.com", kClient)), kYAML(kACME(letsEncrypt)), kCertificate("shop"),
-		kMeta("cert-manager", "cloudflare", "data", attrs{"token": "x"}), {"name": "cert-manager", "set": []any{attrs{"name": `a\`, "value": "b"}, 7}}, hRule("80", "Allow", 1), {"members": attrs{"a": 1}, "condition": "x"},
+		kMeta("cert-manager", "cloudflare", "data", attrs{"token": "x"}),
+		{"name": "cert-manager", "set": []any{attrs{"name": `a\`, "value": "b"}, 7}},
+		hRule("80", "Allow", 1),
+		{"members": attrs{"a": 1}, "condition": "x"},
 	} {
 		before, err := json.Marshal(seed)
 		if err != nil {

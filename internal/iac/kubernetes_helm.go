@@ -111,6 +111,7 @@ func (s *State) releaseAccount(r *Side, o object, v values) []Tie {
 				return nil // it runs as another one then, which is trusted
 			}
 			out[0].Effect = "cert-manager runs as the service account " + b.String() + " then, and nothing in the plan trusts that one"
+			out[0].Repair = "Set serviceAccount.name = " + quote(a.name) + " and keep the namespace, or let the identity trust " + b.String() + " in a change before this one."
 		}
 	}
 	if same && r.stays() && (scalar(v.get("podLabels", "azure.workload.identity/use")) == "true" || v.vague && s.After) {

@@ -112,9 +112,26 @@ func googleAddress(st *State, r *Side) []Tie {
 	return st.address(r, r.Text("type"), r.Text("name"), "rrdatas")
 }
 
-// ingress reads the hosts of an ingress with TLS.
+// ingress reads the hosts of an ingress with TLS, and whether cert-manager makes the certificate for it: the annotation
+// by which it names an issuer (cert-manager's page on annotated ingresses). Without it the certificate is destroyed.
 func ingress(st *State, r *Side) []Tie {
 	var out []Tie
+	o, _ := metadata(r, "ingress")
+	for _, key := range []string{"cert-manager.io/cluster-issuer", "cert-manager.io/issuer"} {
+		v, known := r.Get("metadata", "annotations")
+		m, _ := v.(map[string]any)
+		if issuer := scalar(m[key]); r.stays() && (issuer != "" || !known) {
+			t := Tie{
+				Kind: KindSolver, Principal: "issuer of ingress " + o.String(), Who: "the issuer named by the ingress " + o.String(), Permission: issuer, Scope: st.cluster(r, o),
+				At: "namespace " + o.namespace, Effect: "cert-manager takes the certificate of the ingress back, and nobody renews what its secret holds",
+			}
+			if !known {
+				t.Doubt = "its annotations are known only after the apply"
+			}
+			out = append(out, t)
+			break
+		}
+	}
 	var seen []string
 	v, known := r.Get("spec")
 	leaves(v, nil, func(path []string, text string) {
