@@ -173,6 +173,8 @@ func awsScenes() []scene {
 	podRole := role("cert-manager", podTrust)
 	cluster := attrs{"name": "prod", "id": "prod", "arn": "arn:aws:eks:eu-west-1:123456789012:cluster/prod", "identity": []attrs{{"oidc": []attrs{{"issuer": "https://" + awsIssuer}}}}}
 	provider := attrs{"url": "https://" + awsIssuer, "client_id_list": []string{"sts.amazonaws.com"}, "arn": awsAccount + "oidc-provider/" + awsIssuer, "thumbprint_list": []string{}}
+	validation := deletes("aws_route53_record.validation", record53(zone1, "_3639ac514e785e898d2646601fa951d5.www.example.com", "CNAME", "_98d2646601fa951d5.acm-validations.aws."))
+	certificate := attrs{"domain_name": "www.example.com", "subject_alternative_names": []string{"www.example.com"}, "domain_validation_options": []attrs{{"domain_name": "www.example.com", "resource_record_name": "_3639ac514e785e898d2646601fa951d5.www.example.com."}}}
 	keyed := func(k string) string { return `aws_iam_role_policy_attachment.dns["` + k + `"]` }
 	return []scene{
 		{name: "aws/attachment-removed", changes: base(deletes(cmAttach, cmHeld))},
@@ -286,6 +288,8 @@ func awsScenes() []scene {
 		{name: "aws/caa-widened", changes: base(updates("aws_route53_record.caa", record53(zone1, "example.com", "CAA", `0 issue "letsencrypt.org"`), record53(zone1, "example.com", "CAA", `0 issue "letsencrypt.org"`, `0 issue "digicert.com"`)))},
 		{name: "aws/challenge-cname-removed", changes: base(deletes("aws_route53_record.challenge", record53(zone1, "_acme-challenge.shop.example.com", "CNAME", "shop.acme.example.net")))},
 		{name: "aws/challenge-txt-added", changes: base(creates("aws_route53_record.challenge", record53(zone1, "_acme-challenge.shop.example.com", "TXT", "gfj9Xq...Rg85nM")))},
+		{name: "aws/validation-removed", changes: base(validation, keeps("aws_acm_certificate.www", certificate))},
+		{name: "aws/validation-removed-with-its-certificate", changes: base(validation, deletes("aws_acm_certificate.www", certificate))},
 		{name: "aws/delegation-removed", changes: base(deletes("aws_route53_record.ns", record53(zone1, "eu.example.com", "NS", "ns-1.awsdns-01.org.", "ns-2.awsdns-02.com.")))},
 		{name: "aws/signing-key-removed", changes: base(deletes("aws_route53_key_signing_key.main", attrs{"hosted_zone_id": zone1, "name": "ksk1", "status": "ACTIVE", "id": zone1 + ",ksk1"}))},
 		{name: "aws/service-control-policy", changes: []Change{

@@ -160,6 +160,9 @@ var awsSaid = map[string][]string{
 	"aws/challenge-txt-added": {
 		"blocked aws_route53_record.challenge: Renewal is blocked: a static TXT record on _acme-challenge.shop.example.com is added, and it stands where the renewer has to write _acme-challenge.shop.example.com: one of the two overwrites the other, or is refused. Nothing shows it until certificates end.",
 	},
+	"aws/validation-removed": {
+		"lost aws_route53_record.validation: Renewal stops: the record _3639ac514e785e898d2646601fa951d5.www.example.com, by which AWS Certificate Manager renews, is destroyed, so the certificate of AWS Certificate Manager for www.example.com no longer renews itself. Nothing shows it until certificates end.",
+	},
 	"aws/delegation-removed": {
 		"unknown aws_route53_record.ns: The NS record eu.example.com is destroyed. Nobody can tell from this plan whether renewal rests on it: the plan does not tell whether names in eu.example.com have certificates.",
 	},
@@ -198,5 +201,20 @@ var awsSaid = map[string][]string{
 	},
 	"aws/role-forgotten": {
 		"orphaned aws_iam_role.cert_manager: The role cert-manager leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.",
+	},
+	"aws/same-name-in-another-account": {
+		"lost module.prod.aws_iam_role_policy_attachment.cm: Renewal stops: the role cert-manager of the account 123456789012 loses route53:ChangeResourceRecordSets (policy AmazonRoute53FullAccess) on every hosted zone, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+	},
+	"aws/goes-on-as-another-role": {
+		"lost aws_iam_role_policy.assume: Renewal stops: the trust by which a workload acts as the role zones is destroyed, so the role cert-manager can no longer act as it. Nothing shows it until certificates end.",
+	},
+	"aws/goes-on-as-a-role-elsewhere": {
+		"lost aws_iam_role_policy.assume: Renewal stops: the trust by which a workload acts as the role zones changes, so the role cert-manager can no longer act as it. Nothing shows it until certificates end.",
+	},
+	"aws/trust-of-who-goes-on": {
+		"lost aws_iam_role.certs: Renewal stops: the trust by which a workload acts as the role certs changes, so system:serviceaccount:certs:certs can no longer act as it. Nothing shows it until certificates end.",
+	},
+	"aws/domain-delegated-elsewhere": {
+		"unknown aws_route53domains_registered_domain.main: The NS record example.com changes. Nobody can tell from this plan whether renewal rests on it: the plan does not tell whether names in example.com have certificates.",
 	},
 }

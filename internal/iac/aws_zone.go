@@ -87,7 +87,43 @@ func awsRecord(s *State, r *Side) []Tie {
 	if !ok {
 		return nil
 	}
-	return recordTies(s, rec, awsRecords)
+	return append(recordTies(s, rec, awsRecords), s.awsValidation(rec)...)
+}
+
+// awsValidation is the record by which AWS's own certificates renew themselves: it must stay for as long as they do.
+// https://docs.aws.amazon.com/acm/latest/userguide/dns-renewal-validation.html
+func (s *State) awsValidation(rec dnsRecord) []Tie {
+	if rec.kind != "CNAME" || !slices.ContainsFunc(rec.values, func(v string) bool { return strings.HasSuffix(fqdn(v), ".acm-validations.aws") }) {
+		return nil
+	}
+	rec.name = fqdn(rec.name)
+	t := rec.tie(s, awsRecords)
+	domain := ""
+	for _, st := range s.sides() {
+		for _, c := range st.Of("aws_acm_certificate") {
+			for i := range c.Len("domain_validation_options") {
+				if fqdn(c.Text("domain_validation_options", i, "resource_record_name")) == t.Principal {
+					domain = fqdn(c.Text("domain_validation_options", i, "domain_name"))
+				}
+			}
+		}
+	}
+	t.Who = "the record " + t.Principal + ", by which AWS Certificate Manager renews,"
+	t.Effect = "the certificate of AWS Certificate Manager for " + domain + " no longer renews itself"
+	after := s
+	if !s.After && s.other != nil {
+		after = s.other
+	}
+	switch {
+	case domain == "":
+		t.Effect = "the certificate of AWS Certificate Manager that it validates no longer renews itself"
+		t.Doubt = "the plan does not hold the certificate that it validates"
+	case !slices.ContainsFunc(after.Of("aws_acm_certificate"), func(c *Side) bool {
+		return slices.Contains(append(c.Texts("subject_alternative_names"), c.Text("domain_name")), domain)
+	}):
+		return nil // it goes with its certificate
+	}
+	return []Tie{t}
 }
 
 // awsSigning is that a zone is signed. Without it, and with a DS record still at the parent, resolvers that validate
