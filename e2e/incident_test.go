@@ -68,6 +68,11 @@ import {
 	p.until(2*time.Minute, "certificate in service", func() bool { return site.Leaf() != nil })
 	p.until(2*time.Minute, "upheld permission, and every rung climbed", func() bool { return p.permitted("shop") })
 	first := string(site.Leaf())
+	defer func() {
+		if t.Failed() {
+			t.Logf("renewal: %s\nincident: %s", p.text("/api/v1/certificates/shop/renewal?limit=10"), p.text("/api/v1/incidents/"+p.lost().ID))
+		}
+	}()
 
 	w.write(zone+harmless("2"), nil)
 	status, v := guard(t, w.plan(false))

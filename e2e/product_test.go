@@ -67,7 +67,7 @@ listen: "%[22]s"
 every: 10s
 confirm: 3s
 gather: 1s
-time_to_repair: 2s
+time_to_repair: 1m
 revocation: off
 `
 
@@ -223,6 +223,17 @@ func (p *product) lost() (found incident) {
 		}
 	}
 	return found
+}
+
+// text is what the API says at a path, for people.
+func (p *product) text(path string) string {
+	res, err := http.Get(p.url + path)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, _ := io.ReadAll(res.Body)
+	return string(b)
 }
 
 // until polls for something.
