@@ -83,6 +83,7 @@ func newJudge(p *Plan, inv Inventory, st *State, before, after []Tie) *judge {
 			j.exclusive = append(j.exclusive, t)
 		}
 	}
+	slices.SortStableFunc(j.exclusive, func(a, b *Tie) int { return cmp.Compare(a.From.Change.Address, b.From.Change.Address) })
 	return j
 }
 
