@@ -102,7 +102,7 @@ func (p *program) runGuard(o guardOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	verdict, notes := iac.Judge(plan, inv).Override(overrides, p.now())
+	verdict, notes := iac.Judge(plan, inv).Counterfactual(plan, inv).Override(overrides, p.now())
 	for _, n := range notes {
 		_, _ = fmt.Fprintf(p.stderr, "notafter: note: %s: %s\n", clean(from), clean(n))
 	}

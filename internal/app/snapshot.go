@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -88,12 +89,25 @@ func (a *App) asked(ctx context.Context, c *iac.Certificate) error {
 		}
 		for _, x := range r.Access {
 			c.Identities = appendNew(c.Identities, x.Identity)
-			if x.Answer == assure.Allowed {
-				c.Grants = appendNew(c.Grants, x.Grants...)
+			if x.Answer != assure.Allowed {
+				continue
+			}
+			if len(x.Grants) > 0 {
+				c.Allowed = append(c.Allowed, iac.Allowance{Action: x.Action, Scope: x.Scope, Grants: x.Grants, Whole: x.Whole})
 			}
 		}
 	}
+	for _, a := range c.Allowed {
+		// What may only be read is often allowed by more than what lets the challenge be written, and nothing rests on that.
+		if !slices.ContainsFunc(c.Allowed, func(b iac.Allowance) bool { return len(b.Grants) < len(a.Grants) && within(b.Grants, a.Grants) }) {
+			c.Grants = appendNew(c.Grants, a.Grants...)
+		}
+	}
 	return nil
+}
+
+func within(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
 // Snapshot is the inventory as JSON.

@@ -47,6 +47,9 @@ func TestTheInventoryNamesWhatRenewalRestsOn(t *testing.T) {
 		!strings.Contains(c.Grants[0], "/roleAssignments/") || !c.Next.Before(c.NotAfter) {
 		t.Errorf("the inventory says %+v", c)
 	}
+	if len(c.Allowed) != 3 || !c.Allowed[1].Whole || !slices.Equal(c.Allowed[1].Grants, c.Grants) || !strings.HasSuffix(c.Allowed[1].Action, "TXT/write") {
+		t.Errorf("what the cloud allows: %+v", c.Allowed)
+	}
 	for _, d := range r.Renewers() {
 		if a := d.Azure; a != nil && strings.Contains(string(raw), a.ClientSecret) {
 			t.Error("the inventory holds a secret")

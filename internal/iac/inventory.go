@@ -79,6 +79,9 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 				(*list)[j] = bounded((*list)[j])
 			}
 		}
+		if err := c.boundAllowed(); err != nil {
+			return Inventory{}, err
+		}
 	}
 	return s.Inventory, nil
 }

@@ -99,6 +99,8 @@ type Certificate struct {
 	Records []string `json:"records,omitempty"`
 	// Grants are the ids of what grants, as the cloud named them (a role assignment's id: `before.id` in the plan).
 	Grants []string `json:"grants,omitempty"`
+	// Allowed is what the cloud answered about each action that renewal needs, for [Verdict.Counterfactual].
+	Allowed []Allowance `json:"allowed,omitempty"`
 	// Issuers are the authority's names in CAA records.
 	Issuers []string `json:"issuers,omitempty"`
 	// Challenge is the type: "dns-01", "http-01", "tls-alpn-01".
