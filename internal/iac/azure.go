@@ -109,7 +109,11 @@ func texts(v any) (out []string) {
 // azureRefer returns the resource that the expression of an attribute refers to: of the same module, and of several
 // instances the one with the same key. It is nil when there is none or nobody can tell which.
 func azureRefer(st *State, r *Side, attribute string, types ...string) *Side {
-	for _, ref := range r.Change.Refers[attribute] {
+	return azureReferred(st, r, r.Change.Refers[attribute], types...)
+}
+
+func azureReferred(st *State, r *Side, refs []string, types ...string) *Side {
+	for _, ref := range refs {
 		for _, kind := range types {
 			rest, ok := strings.CutPrefix(ref, kind+".")
 			if !ok {

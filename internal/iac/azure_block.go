@@ -32,6 +32,8 @@ func azureLock(st *State, r *Side) []Tie {
 func azureBlocks(st *State, t Tie, scope azureScope) []Tie {
 	holds := azureHolds(st, scope.path)
 	switch {
+	case len(scope.path) > 0 && scope.path[0] == "new":
+		return nil // a new zone: nothing is renewed by it yet
 	case scope.unknown:
 		if len(azureZones(st)) == 0 {
 			return nil

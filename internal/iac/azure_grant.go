@@ -149,6 +149,14 @@ func azureRelevant(st *State, t *Tie, role azureRole, scope azureScope) bool {
 // it is made in the same plan. It is nobody who holds anything now. Empty when it may be somebody who is there already.
 func azureNew(st *State, r *Side, attribute string) string {
 	refs := r.Change.Refers[attribute]
+	if r.Change.Type == "azapi_resource" {
+		refs = nil
+		for _, ref := range r.Change.Refers["body"] { // which refers to other things, too
+			if s := azureReferred(st, r, []string{ref}, azurePrincipals...); s != nil {
+				refs = append(refs, ref)
+			}
+		}
+	}
 	if len(refs) == 0 {
 		return ""
 	}
@@ -158,7 +166,7 @@ func azureNew(st *State, r *Side, attribute string) string {
 			return "" // data, var, local, module, each: it may be anybody
 		}
 	}
-	if s := azureRefer(st, r, attribute, "azurerm_user_assigned_identity", "azuread_service_principal", "azuread_group"); s != nil {
+	if s := azureReferred(st, r, refs, azurePrincipals...); s != nil {
 		if !s.Change.Makes() {
 			return ""
 		}
@@ -166,6 +174,9 @@ func azureNew(st *State, r *Side, attribute string) string {
 	}
 	return "new:" + strings.ToLower(r.Change.Module+"."+refs[0])
 }
+
+// azurePrincipals are the types that have an object id which roles are assigned to.
+var azurePrincipals = []string{"azurerm_user_assigned_identity", "azuread_service_principal", "azuread_group"}
 
 // azureWho names a principal, and lists its other spellings: its client id and, of a group, its members.
 func azureWho(st *State, principal string) (who string, also []string) {

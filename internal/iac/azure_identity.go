@@ -60,10 +60,14 @@ func azureIdentity(st *State, r *Side) []Tie {
 		principal, client = azureOutput(r, "principalId"), azureOutput(r, "clientId")
 	}
 	if principal == "" {
-		if !r.After || r.Change.Before == nil {
+		switch {
+		case id(r) != "": // azapi, where nobody asked for the ids in the answer
+			principal = id(r)
+		case r.After && r.Change.Before != nil:
+			principal = "new:" + r.Address()
+		default:
 			return nil
 		}
-		principal = "new:" + r.Address()
 	}
 	principal = strings.ToLower(principal)
 	return []Tie{{

@@ -85,8 +85,11 @@ func azureZones(st *State) []azureZoneAt {
 			}
 		}
 		for _, r := range st.Of("azapi_resource") {
-			if k := azapiType(r); k == "microsoft.network/dnszones" || k == "microsoft.network/privatednszones" {
+			switch azapiType(r) {
+			case "microsoft.network/dnszones", "microsoft.network/privatednszones":
 				add(id(r), true)
+			case "microsoft.authorization/roleassignments", "microsoft.authorization/locks":
+				add(r.Text("parent_id"), false)
 			}
 		}
 		for _, kind := range []string{"azurerm_dns_ns_record", "azurerm_dns_caa_record", "azurerm_dns_cname_record", "azurerm_dns_txt_record"} {

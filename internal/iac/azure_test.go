@@ -155,6 +155,14 @@ func TestAzureZones(t *testing.T) {
 		{name: "azure/lock-read-only", changes: []Change{used, creates("azurerm_management_lock.keep", azLock(zoneID, "ReadOnly"))}, inventory: azCertificates(), want: []string{
 			"blocked azurerm_management_lock.keep: hosted-eu and www stop renewing: the ReadOnly lock keep on the zone example.com is added, and nobody can write challenge records there. hosted-eu is due for renewal on 24 Sep 2026 14:55 UTC, in 2 days, and ends on 8 Oct 2026 14:55 UTC, in 16 days; until then everything looks fine.",
 		}},
+		{name: "azure/zone-removed-with-its-grant", changes: []Change{deletes("azurerm_role_assignment.cm", azGrant()), deletes("azurerm_dns_zone.main", zone)}, want: []string{
+			"lost azurerm_dns_zone.main: Renewal stops: the zone example.com is destroyed, so nobody can write challenge records in it, and no authority can look them up. Nothing shows it until certificates end.",
+		}},
+		{name: "azure/new-zone-with-everything", changes: []Change{
+			used, change(Create, "azurerm_dns_zone.new", nil, attrs{"name": "example.org", "resource_group_name": "dns"}, attrs{"id": true, "name_servers": true}),
+			change(Create, "azurerm_management_lock.new", nil, attrs{"name": "keep", "lock_level": "CanNotDelete"}, attrs{"scope": true}),
+			creates("azurerm_dns_caa_record.new", attrs{"name": "@", "zone_name": "example.org", "record": []any{attrs{"flags": 0, "tag": "issue", "value": "digicert.com"}}}),
+		}, flags: azConfigured(map[string]map[string][]any{"azurerm_management_lock.new": {"scope": {"azurerm_dns_zone.new.id", "azurerm_dns_zone.new"}}})},
 		{name: "azure/lock-through-azapi", changes: []Change{used, creates("azapi_resource.lock", attrs{"type": "Microsoft.Authorization/locks@2020-05-01", "parent_id": zoneID, "name": "keep", "body": `{"properties":{"level":"ReadOnly"}}`})}, want: []string{
 			"blocked azapi_resource.lock: Renewal is blocked: the ReadOnly lock keep on the zone example.com is added, and nobody can write challenge records there. Nothing shows it until certificates end.",
 		}},

@@ -86,11 +86,21 @@ func azureGroupOfResources(st *State, r *Side) (out []Tie) {
 // azureRecord reads a record set of a public zone.
 func azureRecord(st *State, r *Side) []Tie {
 	record := azureRecordSetOf(r)
+	record.fresh = azureFresh(st, record.zone)
 	ties := recordTies(st, record, azureRecords)
 	for i := range ties {
 		ties[i].ID = id(r)
 	}
 	return ties
+}
+
+// azureFresh reports whether a plan makes a zone that was not there before.
+func azureFresh(st *State, zone string) bool {
+	if !st.After || st.other == nil {
+		return false
+	}
+	z := st.Find("name", zone, "azurerm_dns_zone")
+	return z != nil && z.Change.Do == Create && st.other.Find("name", zone, "azurerm_dns_zone") == nil
 }
 
 // azureRecords are the record sets of one side that may stand in the way of a challenge.

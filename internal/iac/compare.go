@@ -86,7 +86,7 @@ func (j *judge) untouched(t *Tie) *Tie {
 		return nil
 	}
 	for _, u := range j.will[t.key()] {
-		if u.From.Change == t.From.Change && t.Same(u) && strings.EqualFold(t.Permission, u.Permission) && slices.Equal(t.Unknown, u.Unknown) && j.taken(u) == nil {
+		if u.From.Change == t.From.Change && t.Same(u) && strings.EqualFold(t.Permission, u.Permission) && slices.Equal(t.Unknown, u.Unknown) && (t.Doubt == u.Doubt || u.Certain) && j.taken(u) == nil {
 			return u
 		}
 	}

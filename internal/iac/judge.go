@@ -192,7 +192,7 @@ func (j *judge) verdict() Verdict {
 }
 
 // follows reports whether a finding is but a consequence of another one: what an identity holds goes with the identity,
-// and what the members of a group hold goes with the group's grant.
+// what is granted on a zone with the zone, and what the members of a group hold with the group's grant.
 func (j *judge) follows(f judged) bool {
 	t := f.tie
 	if t == nil || f.Class == Blocked || f.Class == Safe {
@@ -203,6 +203,8 @@ func (j *judge) follows(f judged) bool {
 		switch {
 		case u == nil || u == t:
 		case u.Kind == KindIdentity && t.Kind != KindIdentity && g.Class == Lost && strings.EqualFold(u.Principal, t.Principal) && bound(t.Kind):
+			return true
+		case u.Kind == KindZone && t.Kind == KindGrant && g.Class == Lost && len(u.Scope) > 0 && u.Scope.Covers(t.Scope):
 			return true
 		case t.Via != "" && u.Kind == KindGrant && u.Via == "" && strings.EqualFold(u.Principal, t.Via) && u.Scope.Covers(t.Scope):
 			return true

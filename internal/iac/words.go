@@ -94,30 +94,33 @@ func (j *judge) moment(at time.Time) string {
 func name(t *Tie) string {
 	switch {
 	case t.Who != "":
-		return t.Who
+		return shortened(t.Who, longestName)
 	case t.Principal == "":
 		return "its holder"
 	case bound(t.Kind) || t.Kind == KindIdentity:
-		return "the identity " + t.Principal
+		return "the identity " + shortened(t.Principal, longestName)
 	}
-	return t.Principal
+	return shortened(t.Principal, longestName)
 }
+
+// longestName is how much of a name from a plan stands in a sentence, in letters.
+const longestName = 200
 
 // place is where a tie holds, for a sentence.
 func place(t *Tie) string {
 	switch {
 	case t.Place != "":
-		return t.Place
+		return shortened(t.Place, longestName)
 	case t.scope() == "":
 		return "everything"
 	}
-	return t.scope()
+	return shortened(t.scope(), longestName)
 }
 
 // right is what a grant allows, in the provider's words if it has some.
 func right(t *Tie) string {
 	if t.Permission != "" {
-		return t.Permission
+		return shortened(t.Permission, longestName)
 	}
 	return "the right to " + t.Rights.String()
 }
@@ -272,7 +275,7 @@ func gap(t *Tie, f fate) string {
 }
 
 func blocked(t *Tie) string {
-	s := t.Permission
+	s := shortened(t.Permission, longestName)
 	if s == "" {
 		s = name(t)
 	}
