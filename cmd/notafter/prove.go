@@ -64,12 +64,12 @@ Exit statuses
   notafter prove hosted-eu --since 10m --timeout 30m
   notafter prove -c /etc/notafter/notafter.yaml --since 2026-10-08T15:00:00Z --output json`,
 		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeFrom(&o.config, 0, renewedNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("settle") {
 				o.settle = -1
 			}
-			return p.runProve(cmd.Context(), o, args)
+			return p.runProve(cmd.Context(), o, once(args))
 		},
 	}
 	f := cmd.Flags()

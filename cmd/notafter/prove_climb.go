@@ -30,6 +30,10 @@ type climber interface {
 	// climb climbs and waits for the end. What is told is told as it happens, one certificate after the other where it is
 	// done here. tell may be nil.
 	climb(ctx context.Context, who string, list []climb, tell func(assure.Attempt)) ([]assure.Attempt, error)
+	// expected is what permissions are known to rest on; accept makes what a renewer's rest on now that, and says what it
+	// was that was accepted.
+	expected(ctx context.Context) ([]grant, error)
+	accept(ctx context.Context, renewer, who, reason string) ([]grant, error)
 	close()
 }
 

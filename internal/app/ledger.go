@@ -29,6 +29,7 @@ var (
 	_ web.Reader    = (*store.DB)(nil)
 	_ web.Changer   = (*store.DB)(nil)
 	_ web.Accounts  = (*store.DB)(nil)
+	_ web.Grants    = (*store.DB)(nil)
 )
 
 // hostOf is the part of an owner's name that people know.

@@ -56,6 +56,9 @@ func (a *App) newKeeper(w *world) (*renew.Keeper, error) {
 func (a *App) reported(ctx context.Context, certificate, subject string, link assure.Link, f assure.Fact) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	if r, ok := f.(assure.Rehearsed); ok {
+		f = a.expect(ctx, r)
+	}
 	look := assure.Look{Claim: assure.NewClaimID(link, certificate, subject), Fact: f, Observer: "renewer@" + hostOf(a.owner), At: a.now()}
 	if err := a.patrol.Record(ctx, look); err != nil {
 		a.log.Error("record what was found about a renewal", "certificate", certificate, "subject", subject, "error", err)

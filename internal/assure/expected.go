@@ -59,8 +59,44 @@ func (e Expected) Verdict() Verdict {
 	return Unknown
 }
 
-// Note takes in what a cloud answered at the given time. The zero value learns what it is told first; after that what is
-// relied on changes by a person's word only, or when it was lost, which was told, and given back in another form.
+// NoteAccess takes in what a cloud answered at the given time about actions of a renewer: was holds what is expected of
+// each, the zero value where nothing is. What is relied on changes by a person's word only, or when something at its scope
+// was lost, which was told, and given back in another form: a grant that is made again has another id.
+func NoteAccess(was []Expected, renewer string, list []Access, at time.Time) []Expected {
+	out := make([]Expected, len(list))
+	var mended []string
+	for i, a := range list {
+		out[i] = was[i].Note(renewer, a, at)
+		if was[i].Answer == Forbidden && out[i].Answer == Allowed {
+			mended = append(mended, a.Scope)
+		}
+	}
+	for i := range out {
+		if e := &out[i]; len(e.Gone()) > 0 && containsFold(mended, e.Scope) {
+			e.Grants, e.Learned, e.By, e.Reason, e.Held = slices.Clone(e.Named), at, "", "", at
+		}
+	}
+	return out
+}
+
+// AcceptAll accepts for all that is expected of one renewer, and returns what was changed by it. Where something is not
+// allowed any more, nothing at the same scope is accepted: that is a loss, and not another way to hold the permission.
+func AcceptAll(list []Expected, who, reason string, at time.Time) (changed []Expected) {
+	var lost []string
+	for _, e := range list {
+		if e.Answer == Forbidden {
+			lost = append(lost, e.Scope)
+		}
+	}
+	for _, e := range list {
+		if now, ok := e.Accept(who, reason, at); ok && !containsFold(lost, e.Scope) {
+			changed = append(changed, now)
+		}
+	}
+	return changed
+}
+
+// Note takes in one answer: see [NoteAccess]. The zero value learns what it is told first.
 func (e Expected) Note(renewer string, a Access, at time.Time) Expected {
 	fresh := Expected{Renewer: renewer, Identity: a.Identity, Action: a.Action, Scope: a.Scope}
 	if e.Learned.IsZero() || !strings.EqualFold(e.Identity, a.Identity) {

@@ -10,6 +10,11 @@ import (
 // away may not know that renewal rests on it, and the next one to tidy up may take the rest. It has the cause of a lost
 // grant, so that losing the rest is the same incident, grown.
 func (p *promise) drift(r Rehearsed) {
+	for _, e := range r.Expected {
+		if e.Answer == Forbidden {
+			return // what is lost is told by what it cuts off
+		}
+	}
 	var all, some []string
 	var worst Expected
 	for _, e := range r.Expected {

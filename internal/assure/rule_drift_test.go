@@ -88,6 +88,27 @@ func TestAcceptingAChange(t *testing.T) {
 	}
 }
 
+// A grant is lost and given back under another id. Reading was allowed all the time, by another grant: that it did not
+// lose everything is no reason to go on expecting what is gone.
+func TestWhatIsGivenBackIsReliedOn(t *testing.T) {
+	read := func(a Access) Access { a.Action = "read"; return a }
+	note := func(was []Expected, minute int, list ...Access) []Expected {
+		return NoteAccess(was, "azure", list, now.Add(time.Duration(minute)*time.Minute))
+	}
+	e := note(make([]Expected, 2), 0, allowed(narrow), read(allowed(narrow, broad)))
+	e = note(e, 1, denied(), read(allowed(broad)))
+	if len(AcceptAll(e, "ana", "why", now)) > 0 {
+		t.Error("a loss is accepted")
+	}
+	if e = note(e, 2, allowed(again), read(allowed(again, broad))); e[0].Verdict() != Upheld || e[1].Verdict() != Upheld {
+		t.Errorf("given back, and it says %+v", e)
+	}
+	e = note(e, 3, allowed(broad), read(allowed(broad)))
+	if got := AcceptAll(e, "ana", "why", now); len(got) != 2 || len(got[0].Gone())+len(got[1].Gone()) > 0 {
+		t.Errorf("accepted: %+v", got)
+	}
+}
+
 func TestDrift(t *testing.T) {
 	young := leafCert("young", -10*day, 80*day)
 	asked := func(e Expected) Rehearsed {

@@ -41,27 +41,28 @@ func (db *DB) Expected(ctx context.Context, renewer string) ([]assure.Expected, 
 func (db *DB) NoteAccess(ctx context.Context, renewer string, list []assure.Access, at time.Time) ([]assure.Expected, error) {
 	what := fmt.Sprintf("note the permissions of %.100q", renewer)
 	at = cut(at)
-	out := make([]assure.Expected, len(list))
+	renewer, list = clean(renewer), storable(list)
+	// Most of the time nothing is new, and the connection that writes is left alone.
+	was, err := db.expectedOf(ctx, db.reader(), renewer, list, "")
+	if err != nil {
+		return nil, db.wrap(err, what)
+	}
+	out := assure.NoteAccess(was, renewer, list, at)
 	fresh := true
-	for i, a := range list { // most of the time nothing is new, and the connection that writes is left alone
-		was, err := db.expected(ctx, db.reader(), renewer, a, "")
-		if err != nil {
-			return nil, db.wrap(err, what)
-		}
-		out[i] = noted(was, renewer, a, at)
-		fresh = fresh && at.Sub(was.Asked) < settledFor && sameButTimes(was, out[i])
+	for i := range out {
+		fresh = fresh && at.Sub(was[i].Asked) < settledFor && sameButTimes(was[i], out[i])
 	}
 	if fresh {
 		return out, nil
 	}
-	err := db.transact(ctx, what, func(q querier) error {
-		for i, a := range list {
-			was, err := db.expected(ctx, q, renewer, a, db.d.forUpdate)
-			if err != nil {
-				return err
-			}
-			out[i] = noted(was, renewer, a, at)
-			if err := putExpected(ctx, q, out[i]); err != nil {
+	err = db.transact(ctx, what, func(q querier) error {
+		was, err := db.expectedOf(ctx, q, renewer, list, db.d.forUpdate)
+		if err != nil {
+			return err
+		}
+		out = assure.NoteAccess(was, renewer, list, at)
+		for _, e := range out {
+			if err := putExpected(ctx, q, e); err != nil {
 				return err
 			}
 		}
@@ -70,18 +71,19 @@ func (db *DB) NoteAccess(ctx context.Context, renewer string, list []assure.Acce
 	return out, err
 }
 
-// noted is what the answer makes of an expectation, in texts that can be kept.
-func noted(was assure.Expected, renewer string, a assure.Access, at time.Time) assure.Expected {
-	a.Identity, a.Action, a.Scope = clean(a.Identity), clean(a.Action), clean(a.Scope)
-	grants := make([]string, len(a.Grants))
-	for i, g := range a.Grants {
-		grants[i] = clean(g)
-	}
-	a.Grants = nil
-	if len(grants) > 0 {
+// storable are answers in texts that can be kept.
+func storable(list []assure.Access) []assure.Access {
+	out := make([]assure.Access, len(list))
+	for i, a := range list {
+		a.Identity, a.Action, a.Scope = clean(a.Identity), clean(a.Action), clean(a.Scope)
+		var grants []string
+		for _, g := range a.Grants {
+			grants = append(grants, clean(g))
+		}
 		a.Grants = grants
+		out[i] = a
 	}
-	return was.Note(clean(renewer), a, at)
+	return out
 }
 
 func sameButTimes(a, b assure.Expected) bool {
@@ -89,14 +91,20 @@ func sameButTimes(a, b assure.Expected) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// expected reads the expectation that an answer is about; the zero value when there is none.
-func (db *DB) expected(ctx context.Context, q querier, renewer string, a assure.Access, suffix string) (assure.Expected, error) {
-	list, err := all(ctx, q, scanExpected, `SELECT body FROM expected_grant WHERE renewer = $1 AND scope = $2 AND action = $3`+suffix,
-		clean(renewer), strings.ToLower(clean(a.Scope)), strings.ToLower(clean(a.Action)))
-	if err != nil || len(list) == 0 {
-		return assure.Expected{}, err
+// expectedOf reads the expectations that answers are about; the zero value where there is none.
+func (db *DB) expectedOf(ctx context.Context, q querier, renewer string, list []assure.Access, suffix string) ([]assure.Expected, error) {
+	out := make([]assure.Expected, len(list))
+	for i, a := range list {
+		found, err := all(ctx, q, scanExpected, `SELECT body FROM expected_grant WHERE renewer = $1 AND scope = $2 AND action = $3`+suffix,
+			renewer, strings.ToLower(a.Scope), strings.ToLower(a.Action))
+		if err != nil {
+			return nil, err
+		}
+		if len(found) > 0 {
+			out[i] = found[0]
+		}
 	}
-	return list[0], nil
+	return out, nil
 }
 
 func putExpected(ctx context.Context, q querier, e assure.Expected) error {
@@ -116,20 +124,15 @@ func (db *DB) AcceptGrants(ctx context.Context, renewer, who, remote, reason str
 	var out []assure.Expected
 	at = cut(at)
 	err := db.transact(ctx, fmt.Sprintf("accept the grants of %.100q", renewer), func(q querier) error {
-		out = nil
 		list, err := all(ctx, q, scanExpected, `SELECT body FROM expected_grant WHERE renewer = $1 ORDER BY scope, action`+db.d.forUpdate, clean(renewer))
 		if err != nil {
 			return err
 		}
-		for _, e := range list {
-			now, ok := e.Accept(clean(who), clean(reason), at)
-			if !ok {
-				continue
-			}
-			if err := putExpected(ctx, q, now); err != nil {
+		out = assure.AcceptAll(list, clean(who), clean(reason), at)
+		for _, e := range out {
+			if err := putExpected(ctx, q, e); err != nil {
 				return err
 			}
-			out = append(out, now)
 		}
 		if len(out) == 0 {
 			return nil

@@ -103,6 +103,7 @@ func (s *Server) api() (http.Handler, error) {
 	s.registerReads(api)
 	s.registerWrites(api)
 	s.registerRenewals(api)
+	s.registerGrants(api)
 	s.registerInventory(api)
 	mux.HandleFunc("GET /api/v1/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -147,6 +148,8 @@ func operations() []operation {
 		{"POST", "/api/v1/certificates/{name}/rehearse", "Rehearse a certificate's next renewal"},
 		{"POST", "/api/v1/renewers/{name}/account/roll-over", "Give a renewer's account at its authority a new key"},
 		{"POST", "/api/v1/renewers/{name}/account/register", "Register a renewer's account again"},
+		{"POST", "/api/v1/renewers/{name}/grants/accept", "Accept what a renewer's permissions rest on now"},
+		{"GET", "/api/v1/grants", "List what the permissions of renewers rest on"},
 		{"GET", "/api/v1/incidents", "List incidents, open ones worst first"},
 		{"GET", "/api/v1/incidents/{id}", "Show one incident with notices and receipts"},
 		{"POST", "/api/v1/incidents/{id}/acknowledge", "Acknowledge an incident's present stage"},
@@ -164,6 +167,8 @@ func (s *Server) operations() []operation {
 		switch o.Path[strings.LastIndexByte(o.Path, '/'):] {
 		case "/check":
 			return s.opts.Probe == nil
+		case "/grants", "/accept":
+			return s.opts.Grants == nil
 		case "/inventory":
 			return s.opts.Inventory == nil
 		case "/acknowledge":

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/lab/arm"
+	"github.com/notafter/notafter/internal/lab/estate"
+)
+
+// A grant is deleted, and nothing in code, state or plan says so; a broader one covers for it; that one is accepted, and
+// is taken away as well; and what is given back after that is relied on.
+func TestDrift(t *testing.T) {
+	g := newProvingGround(t)
+	_, errs := g.run(exitUnknown, "drift", "-c", g.file, "--recorded")
+	says(t, errs, "no answer on record")
+
+	out, _ := g.run(exitUpheld, "drift", "-c", g.file)
+	says(t, out, "✓ azure: "+estate.ObjectID+", Microsoft.Network/dnsZones/TXT/", ": as expected, by", "/roleAssignments/")
+
+	broad := g.Azure.Assign(estate.ObjectID, arm.Owner, g.Azure.GroupScope(estate.Group))
+	g.run(exitUpheld, "drift", "-c", g.file)
+	g.Revoke()
+	out, _ = g.run(exitBroken, "drift", "-c", g.file, "azure")
+	says(t, out, "✗ azure", "the grant that it rests on is gone: ", "It is allowed, by "+broad, "→ Give it back; or if it is meant: notafter drift accept azure --reason WHY")
+	out, _ = g.run(exitBroken, "drift", "-c", g.file, "--recorded", "-o", "json")
+	var r driftReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict != assure.Broken || len(r.Grants) != 3 || len(r.Grants[0].Gone) != 1 || r.Grants[0].Held == nil {
+		t.Errorf("got %s", out)
+	}
+
+	_, errs = g.run(exitUsage, "drift", "accept", "-c", g.file, "azure")
+	says(t, errs, "say by --reason why")
+	out, _ = g.run(exitUpheld, "drift", "accept", "-c", g.file, "azure", "--reason", "one role for the group")
+	says(t, out, "azure now rests on "+broad)
+	out, _ = g.run(exitUpheld, "drift", "accept", "-c", g.file, "azure", "--reason", "again")
+	says(t, out, "There is nothing to accept for azure")
+	out, _ = g.run(exitUpheld, "drift", "-c", g.file)
+	says(t, out, "as expected, by "+broad, "Accepted by ana: one role for the group")
+
+	g.Azure.Unassign(broad)
+	out, _ = g.run(exitBroken, "drift", "-c", g.file)
+	says(t, out, "not allowed any more. It was last allowed at", "by "+broad)
+	g.Grant() // with another id than the one before
+	out, _ = g.run(exitUpheld, "drift", "-c", g.file)
+	says(t, out, "as expected, by")
+
+	_, errs = g.run(exitUsage, "drift", "-c", g.file, "azur")
+	says(t, errs, `renewer "azur"`)
+	_, errs = g.run(exitUsage, "drift", "-c", g.file, "--plan", "x")
+	says(t, errs, "--plan reads a plan and nothing else")
+
+	server := g.serve()
+	out, _ = g.run(exitUpheld, "drift", "--server", server)
+	says(t, out, "as expected, by")
+	broad = g.Azure.Assign(estate.ObjectID, arm.Owner, g.Azure.GroupScope(estate.Group))
+	g.Revoke()
+	out, _ = g.run(exitBroken, "drift", "--server", server)
+	says(t, out, "the grant that it rests on is gone: ", "It is allowed, by "+broad)
+	out, _ = g.run(exitUpheld, "drift", "accept", "--server", server, "azure", "--reason", "one role for the group")
+	says(t, out, "azure now rests on "+broad)
+	out, _ = g.run(exitUpheld, "drift", "--server", server, "--recorded")
+	says(t, out, "Accepted by ana: one role for the group")
+}
+
+// What Terraform itself found to be gone is told by what renewal rests on, and by nothing else.
+func TestDriftOfAPlan(t *testing.T) {
+	const zone = "/subscriptions/s/resourceGroups/dns/providers/Microsoft.Network/dnsZones/example.com"
+	grant := map[string]any{
+		"id": zone + "/providers/Microsoft.Authorization/roleAssignments/1", "principal_id": "4f1c", "scope": zone,
+		"role_definition_name": "DNS Zone Contributor", "role_definition_id": "/providers/Microsoft.Authorization/roleDefinitions/befefa01-2a29-4197-83a8-272ff33ce314",
+	}
+	resource := func(kind, name string, before map[string]any, action string) map[string]any {
+		change := map[string]any{"actions": []string{action}, "before": before, "after": before}
+		if action == "delete" {
+			change["after"] = nil
+		}
+		return map[string]any{
+			"address": kind + "." + name, "mode": "managed", "type": kind, "name": name, "provider_name": "registry.terraform.io/hashicorp/azurerm", "change": change,
+		}
+	}
+	plan := func(drift ...any) string {
+		b, err := json.Marshal(map[string]any{
+			"format_version": "1.2", "terraform_version": "1.9.8", "resource_changes": []any{resource("azurerm_dns_zone", "z", map[string]any{"id": zone, "name": "example.com"}, "no-op")},
+			"resource_drift": drift, "errored": false,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "drift.json")
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	g := &provingGround{t: t}
+	out, _ := g.run(exitUpheld, "drift", "--plan", plan())
+	if out != "" {
+		t.Errorf("nothing has drifted, and it says %s", out)
+	}
+	out, _ = g.run(exitUpheld, "drift", "--plan", plan(resource("azurerm_storage_account", "logs", map[string]any{"id": "/x"}, "delete")))
+	if out != "" {
+		t.Errorf("nothing that matters has drifted, and it says %s", out)
+	}
+	out, _ = g.run(exitBroken, "drift", "--plan", plan(resource("azurerm_role_assignment", "cm", grant, "delete")))
+	says(t, out, "azurerm_role_assignment.cm", "4f1c")
+	_, errs := g.run(exitUsage, "drift", "--plan", filepath.Join(t.TempDir(), "none.json"))
+	says(t, errs, "read the plan")
+}

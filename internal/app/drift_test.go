@@ -1,0 +1,67 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/lab/arm"
+	"github.com/notafter/notafter/internal/lab/estate"
+)
+
+// A grant is deleted while nothing in code, state or plan says so, and a broader one covers: a ticket, and no page. When
+// the broader one goes as well, the same incident grows to a page that says until when the permission held, and by what.
+// What is given back is relied on from then on.
+func TestADriftedGrantIsWorkAndItsLossAPage(t *testing.T) {
+	t.Parallel()
+	r := settle(t, pace{life: 10 * time.Minute, canary: 2 * time.Second, authorization: time.Hour}, "shop."+estate.AzureZone)
+	p := start(t, r.config, "")
+	until(t, 2*time.Minute, "certificate in service, and every rung climbed", func() bool { return r.sites[0].Leaf() != nil && p.climbed("shop") })
+	type grown struct{ ID, State, Stage, Reason, Cause, Summary, Action string }
+	grant := func() (g grown) {
+		var page struct{ Incidents []grown }
+		p.get("/api/v1/incidents?limit=500", &page)
+		for _, i := range page.Incidents {
+			if i.Cause == "grant/azure" {
+				if g.ID != "" && g.ID != i.ID {
+					t.Fatalf("one trouble is two incidents: %+v %+v", g, i)
+				}
+				g = i
+			}
+		}
+		return g
+	}
+
+	broad := r.Azure.Assign(estate.ObjectID, arm.Owner, r.Azure.GroupScope(estate.Group))
+	r.Revoke()
+	until(t, time.Minute, "incident about the grant that is gone", func() bool { return grant().ID != "" })
+	drifted := grant()
+	if drifted.Reason != string(assure.GrantDrifted) || drifted.Stage != "ticket" || !strings.Contains(drifted.Summary, broad) || !strings.Contains(drifted.Action, "notafter drift accept azure") {
+		t.Errorf("the incident is %+v", drifted)
+	}
+	for _, m := range r.pager.Messages() {
+		if m.Event == "trigger" && strings.Contains(string(m.Body), `"critical"`) {
+			t.Errorf("somebody is woken while renewal works: %s", m.Body)
+		}
+	}
+	if r := p.rehearse("shop", assure.RehearseCanary); r.Outcome != string(assure.Done) {
+		t.Errorf("renewal does not work: %s", r)
+	}
+
+	r.Azure.Unassign(broad)
+	until(t, time.Minute, "page", func() bool { return grant().Stage == "page" })
+	until(t, time.Minute, "word on what it rested on", func() bool {
+		g := grant()
+		return g.ID == drifted.ID && g.Reason == string(assure.DNSWriteDenied) && strings.Contains(g.Summary, "It was last allowed at")
+	})
+
+	r.Grant() // with an id that nobody has seen
+	until(t, 2*time.Minute, "proof", func() bool { return grant().State == "resolved" })
+	if got := p.rehearse("shop", assure.RehearsePermission); got.Outcome != string(assure.Done) {
+		t.Errorf("the permission is %s", got)
+	}
+	if g := grant(); g.State != "resolved" {
+		t.Errorf("what was given back is drift: %+v", g)
+	}
+}
