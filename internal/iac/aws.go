@@ -26,16 +26,17 @@ var awsReaders = map[string]reader{
 	"aws_iam_user_group_membership":   awsTies,
 	"aws_iam_group_membership":        awsTies,
 
-	"aws_iam_role_policy_attachments_exclusive":  nothing, // read where they take a policy away
-	"aws_iam_user_policy_attachments_exclusive":  nothing,
-	"aws_iam_group_policy_attachments_exclusive": nothing,
-	"aws_iam_role_policies_exclusive":            nothing,
-	"aws_iam_user_policies_exclusive":            nothing,
-	"aws_iam_group_policies_exclusive":           nothing,
+	"aws_iam_role_policy_attachments_exclusive":  awsSole,
+	"aws_iam_user_policy_attachments_exclusive":  awsSole,
+	"aws_iam_group_policy_attachments_exclusive": awsSole,
+	"aws_iam_role_policies_exclusive":            awsSole,
+	"aws_iam_user_policies_exclusive":            awsSole,
+	"aws_iam_group_policies_exclusive":           awsSole,
 
 	"aws_iam_access_key":                   awsKey,
 	"aws_iam_instance_profile":             awsProfile,
 	"aws_iam_openid_connect_provider":      awsProvider,
+	"aws_eks_addon":                        awsAddon,
 	"aws_eks_cluster":                      awsCluster,
 	"aws_eks_pod_identity_association":     awsAssociation,
 	"aws_route53_zone":                     awsHostedZone,
@@ -195,8 +196,8 @@ func (s *State) awsTie(g *awsGrant) []Tie {
 		t.Unknown = append(t.Unknown, PartRights, PartScope, PartCondition)
 		return []Tie{t}
 	case g.doubt != "" && !s.awsHints(g):
-		t.Idle = true
-		t.Unknown = append(t.Unknown, PartRights)
+		t.Idle, t.Rights = true, 0 // nobody can tell what it allows
+		return []Tie{t}
 	}
 	if g.unbounded {
 		t.Unknown = append(t.Unknown, PartRights, PartCondition)

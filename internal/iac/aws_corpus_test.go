@@ -175,6 +175,11 @@ func awsScenes() []scene {
 	provider := attrs{"url": "https://" + awsIssuer, "client_id_list": []string{"sts.amazonaws.com"}, "arn": awsAccount + "oidc-provider/" + awsIssuer, "thumbprint_list": []string{}}
 	validation := deletes("aws_route53_record.validation", record53(zone1, "_3639ac514e785e898d2646601fa951d5.www.example.com", "CNAME", "_98d2646601fa951d5.acm-validations.aws."))
 	certificate := attrs{"domain_name": "www.example.com", "subject_alternative_names": []string{"www.example.com"}, "domain_validation_options": []attrs{{"domain_name": "www.example.com", "resource_record_name": "_3639ac514e785e898d2646601fa951d5.www.example.com."}}}
+	narrowedTo := func(name string) []Change {
+		names := doc(allow("arn:aws:route53:::change/*", "route53:GetChange"), allow("*", "route53:ListHostedZonesByName", "route53:ListResourceRecordSets"),
+			when(allow(zoneARN(zone1), "route53:ChangeResourceRecordSets"), "ForAllValues:StringEquals", "route53:ChangeResourceRecordSetsNormalizedRecordNames", name))
+		return []Change{keeps(cmRoleAt, cmRole), updates(cmPolicyAt, cmPolicy, with(cmPolicy, "policy", names)), keeps(cmAttach, cmHeld), zoneAt}
+	}
 	keyed := func(k string) string { return `aws_iam_role_policy_attachment.dns["` + k + `"]` }
 	return []scene{
 		{name: "aws/attachment-removed", changes: base(deletes(cmAttach, cmHeld))},
@@ -333,6 +338,18 @@ func awsScenes() []scene {
 			updates("aws_iam_role.certs", role("certs", trusts(awsIssuer, "system:serviceaccount:certs:certs")), role("certs", trusts("oidc.eks.eu-west-1.amazonaws.com/id/NEW", "system:serviceaccount:certs:certs"))),
 			keeps("aws_iam_role_policy.assume", inline("certs", "assume", doc(allow(awsAccount+"role/zones", "sts:AssumeRole")))),
 		}},
+		{name: "aws/condition-names-kept-known", changes: narrowedTo("_acme-challenge.shop.example.com"), inventory: awsInventory(awsAccount + "role/cert-manager")},
+		{name: "aws/condition-names-lost-known", changes: narrowedTo("_acme-challenge.www.example.com"), inventory: awsInventory(awsAccount + "role/cert-manager")},
+		{name: "aws/idle-role-removed", changes: []Change{deletes("aws_iam_role.web", role("web", podTrust)), deletes("aws_iam_role_policy_attachment.web", attached("web", awsAccount+"policy/shared"))}},
+		{name: "aws/idle-role-removed-known", changes: []Change{deletes("aws_iam_role.web", role("web", podTrust)), deletes("aws_iam_role_policy_attachment.web", attached("web", awsAccount+"policy/shared"))}, inventory: awsInventory(awsAccount + "role/web")},
+		{name: "aws/idle-role-detached-known", changes: []Change{keeps("aws_iam_role.web", role("web", podTrust)), deletes("aws_iam_role_policy_attachment.web", attached("web", awsAccount+"policy/shared"))}, inventory: awsInventory(awsAccount + "role/web")},
+		{name: "aws/authoritative-all-new", changes: []Change{
+			change(Create, cmPolicyAt, nil, without(cmPolicy, "arn", "id"), unknowns("arn", "id")),
+			change(Create, "aws_iam_policy_attachment.cert_manager_dns", nil, attrs{"name": "dns", "roles": []string{"cert-manager"}, "users": []string{}, "groups": []string{}}, unknowns("policy_arn", "id")),
+		}},
+		{name: "aws/exclusive-elsewhere", changes: []Change{creates("aws_iam_role_policies_exclusive.cm", attrs{"role_name": "cert-manager", "policy_names": []string{}})}},
+		{name: "aws/addon-removed", changes: base(keeps(cmAttach, cmHeld), deletes("aws_eks_addon.cm", attrs{"addon_name": "cert-manager", "cluster_name": "prod", "addon_version": "v1.18.2-eksbuild.2", "service_account_role_arn": awsAccount + "role/cert-manager"}))},
+		{name: "aws/addon-other-role", changes: base(keeps(cmAttach, cmHeld), updates("aws_eks_addon.cm", attrs{"addon_name": "cert-manager", "cluster_name": "prod", "service_account_role_arn": awsAccount + "role/cert-manager"}, attrs{"addon_name": "cert-manager", "cluster_name": "prod", "service_account_role_arn": awsAccount + "role/other"}))},
 		{name: "aws/all-new", changes: []Change{
 			change(Create, cmRoleAt, nil, without(cmRole, "arn", "id", "unique_id", "managed_policy_arns", "inline_policy"), unknowns("arn", "id", "unique_id", "managed_policy_arns", "inline_policy")),
 			change(Create, cmPolicyAt, nil, without(cmPolicy, "arn", "id", "policy"), unknowns("arn", "id", "policy")),

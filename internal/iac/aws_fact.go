@@ -150,7 +150,7 @@ func (s *State) awsAllowed(b *awsBinding) (list []awsGrant, reads awsReads) {
 // Names of identities, and of workloads that act as them, that renew certificates; and of those that write DNS for
 // something else.
 var (
-	awsRenewer = regexp.MustCompile(`(?i)cert-?_?manager|certbot|acme[-_.]?(sh|dns|challenge|client)|_acme|lets-?_?encrypt|dns-?_?01|\blego\b|renew`)
+	awsRenewer = regexp.MustCompile(`(?i)cert-?_?manager|certbot|acme[-_.]?(sh|dns|challenge|client)|_acme|lets-?_?encrypt|dns-?_?01|traefik|caddy|\blego\b|renew`)
 	awsOther   = regexp.MustCompile(`(?i)external-?_?dns|cluster-?autoscaler|load-?balancer-?controller`)
 )
 

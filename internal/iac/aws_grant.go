@@ -104,6 +104,10 @@ func (d awsDocument) grants() (list []awsGrant, reads awsReads) {
 			rights, names, conds, ok := awsNarrow(s.conditions)
 			zones, but := s.zones()
 			if ok {
+				if len(zones)*len(names) > awsMost { // no policy is like this; it is compared as a whole
+					conds = append(conds, awsCondition{"stringlike", "names", names})
+					names = []string{""}
+				}
 				if len(but) > 0 {
 					conds = append(conds, awsCondition{"stringnotlike", "hosted zone", but})
 				}
@@ -133,8 +137,14 @@ func (d awsDocument) grants() (list []awsGrant, reads awsReads) {
 	return awsSlim(list), reads
 }
 
+// awsMost bounds the grants of a statement, and of a document for which they are compared with each other.
+const awsMost = 400
+
 // awsSlim leaves out what another grant of the same document covers.
 func awsSlim(list []awsGrant) []awsGrant {
+	if len(list) > awsMost {
+		return list
+	}
 	var out []awsGrant
 	for i := range list {
 		covered := false

@@ -1,6 +1,7 @@
 package iac
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -33,16 +34,24 @@ type awsCondition struct {
 	values []string
 }
 
-// awsLimit bounds a policy document. IAM's own limits are 10,240 characters and fewer; indented text may be longer.
-const awsLimit = 256 << 10
+// Bounds of a policy document. IAM's own limits are 10,240 characters without white space, and fewer; indented text may be
+// longer.
+const (
+	awsLimit   = 256 << 10
+	awsCompact = 32 << 10
+)
 
 // readPolicy reads a policy document. It reports false for what is none: nothing is then known of what it allows.
 func readPolicy(text string) (awsDocument, bool) {
 	if text == "" || len(text) > awsLimit {
 		return nil, false
 	}
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(text)) != nil || compact.Len() > awsCompact {
+		return nil, false
+	}
 	var top struct{ Statement json.RawMessage }
-	if json.Unmarshal([]byte(text), &top) != nil {
+	if json.Unmarshal(compact.Bytes(), &top) != nil {
 		return nil, false
 	}
 	type statement struct {

@@ -214,6 +214,24 @@ var awsSaid = map[string][]string{
 	"aws/trust-of-who-goes-on": {
 		"lost aws_iam_role.certs: Renewal stops: the trust by which a workload acts as the role certs changes, so system:serviceaccount:certs:certs can no longer act as it. Nothing shows it until certificates end.",
 	},
+	"aws/condition-names-lost-known": {
+		"narrowed aws_iam_policy.cert_manager_dns: shop may stop renewing: the role cert-manager loses route53:ChangeResourceRecordSets (policy cert-manager-dns) on the hosted zone example.com and has only route53:ChangeResourceRecordSets (policy cert-manager-dns) on the records _acme-challenge.www.example.com of the hosted zone example.com left. shop is due for renewal on 28 Sep 2026 14:55 UTC, in 6 days, and ends on 28 Oct 2026 14:55 UTC, in 36 days; until then everything looks fine.",
+	},
+	"aws/idle-role-removed-known": {
+		"lost aws_iam_role.web: shop stops renewing: the role web is destroyed, so nothing can act as it, and what was granted to it is gone. shop is due for renewal on 28 Sep 2026 14:55 UTC, in 6 days, and ends on 28 Oct 2026 14:55 UTC, in 36 days; until then everything looks fine.",
+	},
+	"aws/idle-role-detached-known": {
+		"unknown aws_iam_role_policy_attachment.web: The role web loses route53:ChangeResourceRecordSets (policy shared). Nobody can tell from this plan whether renewal rests on it: the plan does not hold the policy shared.",
+	},
+	"aws/exclusive-elsewhere": {
+		"unknown aws_iam_role_policies_exclusive.cm: The list of all policies of the role cert-manager is added, and every policy that it does not name is taken away. Nobody can tell from this plan whether renewal goes on: the plan does not show which policies the role cert-manager has today.",
+	},
+	"aws/addon-removed": {
+		"lost aws_eks_addon.cm: Renewal stops: cert-manager (the add-on of the cluster prod) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.",
+	},
+	"aws/addon-other-role": {
+		"lost aws_eks_addon.cm: Renewal stops: the trust by which a workload acts as the role cert-manager changes, so cert-manager in the cluster prod can no longer act as it. Nothing shows it until certificates end.",
+	},
 	"aws/domain-delegated-elsewhere": {
 		"unknown aws_route53domains_registered_domain.main: The NS record example.com changes. Nobody can tell from this plan whether renewal rests on it: the plan does not tell whether names in example.com have certificates.",
 	},

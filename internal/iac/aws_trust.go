@@ -249,6 +249,47 @@ func awsAssociation(s *State, r *Side) []Tie {
 	return []Tie{t}
 }
 
+// awsAddon is cert-manager as an add-on of a cluster, and whom it acts as.
+// https://docs.aws.amazon.com/eks/latest/userguide/community-addons.html
+func awsAddon(s *State, r *Side) []Tie {
+	if r.Text("addon_name") != "cert-manager" {
+		return nil
+	}
+	cluster := r.Text("cluster_name")
+	t := Tie{
+		Kind: KindSolver, Principal: "cert-manager", Who: "cert-manager (the add-on of the cluster " + cluster + ")", Also: []string{cluster}, Scope: Path{"eks", cluster},
+		At: "the cluster " + cluster, Permission: r.Text("addon_version"), Effect: "no certificate of the cluster is renewed", ID: r.Text("arn"), Object: "addon " + cluster,
+	}
+	out := []Tie{t}
+	if r.Change.Do == Delete || r.Change.Do == Forget {
+		return out // whom it acts as is said with it
+	}
+	acts := func(arn, account string) {
+		who := s.awsByARN("role", arn)
+		out = append(out, Tie{
+			Kind: KindTrust, Principal: s.awsNamed(who), Who: s.awsCalledFor(who), Also: s.awsAlso(who), Permission: "add-on", Scope: Path{"addon", cluster, account},
+			At: "the add-on cert-manager of the cluster " + cluster, Effect: "cert-manager in the cluster " + cluster + " can no longer act as it", Object: "addon " + cluster + " " + account,
+		})
+	}
+	if arn := r.Text("service_account_role_arn"); arn != "" {
+		acts(arn, "")
+	}
+	for i := range r.Len("pod_identity_association") {
+		if arn := r.Text("pod_identity_association", i, "role_arn"); arn != "" {
+			acts(arn, r.Text("pod_identity_association", i, "service_account"))
+		}
+	}
+	if before := (&Side{Values: r.Change.Before}); r.After && (!r.Known("service_account_role_arn") || !r.Known("pod_identity_association")) {
+		for _, arn := range append(before.Texts("service_account_role_arn"), before.Text("pod_identity_association", "role_arn")) {
+			if arn != "" {
+				acts(arn, "")
+				out[len(out)-1].Unknown = []Part{PartPrincipal}
+			}
+		}
+	}
+	return out
+}
+
 // awsProfile is that machines of EC2 act as a role.
 func awsProfile(s *State, r *Side) []Tie {
 	who := s.awsHolder(r, "role", "role")
