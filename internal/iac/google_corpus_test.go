@@ -385,5 +385,10 @@ func TestGoogleHarmless(t *testing.T) {
 			creates("google_project_iam_binding."+n+"_new", gBinding("roles/run.invoker", account)),
 		)
 	}
-	play(t, []scene{{name: "google/harmless-deletions", changes: list}})
+	play(t, []scene{
+		{name: "google/harmless-deletions", changes: list},
+		{name: "google/one-among-many", inventory: gInventory, changes: append([]Change{deletes("google_project_iam_member.cm_again", gGrant(gAdmin, gmember))}, list[1:]...), want: []string{
+			`lost google_project_iam_member.cm_again: shop stops renewing: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. shop is due for renewal on 3 Oct 2026 14:55 UTC, in 11 days, and ends on 2 Nov 2026 14:55 UTC, in 41 days; until then everything looks fine.`,
+		}},
+	})
 }

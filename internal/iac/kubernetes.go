@@ -16,6 +16,9 @@ var kubernetesReaders = map[string]reader{
 	"kubernetes_service_account":          serviceAccount,
 	"kubernetes_service_account_v1":       serviceAccount,
 	"kubernetes_default_service_account":  serviceAccount,
+	"kubernetes_deployment":               deployment,
+	"kubernetes_deployment_v1":            deployment,
+	"aws_eks_addon":                       addon,
 	"kubernetes_annotations":              annotations,
 	"github_actions_secret":               pipelineSecret,
 	"github_actions_environment_secret":   pipelineSecret,
@@ -84,6 +87,8 @@ func (s *State) objectOf(r *Side) (object, bool) {
 		return metadata(r, "namespace")
 	case "kubernetes_ingress", "kubernetes_ingress_v1":
 		return metadata(r, "ingress")
+	case "kubernetes_deployment", "kubernetes_deployment_v1":
+		return metadata(r, "deployment")
 	case "kubernetes_service_account", "kubernetes_service_account_v1", "kubernetes_default_service_account":
 		return metadata(r, "serviceaccount")
 	}

@@ -154,7 +154,7 @@ spec:
   targetNamespace: cert-manager
   chart: {spec: {chart: cert-manager, version: v1.18.2}}
 `})}, want: []string{
-			`lost kubectl_manifest.cert_manager: Renewal stops: cert-manager (installed by helmrelease flux-system/cert-manager) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
+			`lost kubectl_manifest.cert_manager: Renewal stops: cert-manager (installed by the helmrelease flux-system/cert-manager) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
 		}},
 	})
 }
@@ -209,6 +209,33 @@ func TestKubernetesIssuers(t *testing.T) {
 			`lost kubernetes_ingress_v1.shop: Renewal stops: the issuer named by the ingress shop/shop changes, so cert-manager takes the certificate of the ingress back, and nobody renews what its secret holds. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/ingress-removed", changes: []Change{deletes("kubernetes_ingress_v1.shop", kMeta("shop", "shop", "annotations", attrs{"cert-manager.io/cluster-issuer": "letsencrypt"}))}},
+		{name: "kubernetes/crd-removed", changes: []Change{deletes("kubectl_manifest.crd", attrs{"yaml_body": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: certificates.cert-manager.io}\n"})}, want: []string{
+			`lost kubectl_manifest.crd: Renewal stops: the CRD certificates.cert-manager.io is destroyed, so every object of the cluster that it defines is deleted with it. Nothing shows it until certificates end.`,
+		}},
+		{name: "kubernetes/deployment-removed", changes: []Change{deletes("kubernetes_deployment_v1.cm", kMeta("cert-manager", "cert-manager", "spec", []any{attrs{"replicas": "1"}}))}, want: []string{
+			`lost kubernetes_deployment_v1.cm: Renewal stops: cert-manager (deployment cert-manager/cert-manager) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
+		}},
+		{name: "kubernetes/from-manifests-to-the-chart", changes: []Change{deletes("kubernetes_deployment_v1.cm", kMeta("cert-manager", "cert-manager", "spec", []any{attrs{"replicas": "1"}})), creates(kRelease, kHelm("v1.18.2", ""))}, want: []string{
+			`gap kubernetes_deployment_v1.cm: Cert-manager (deployment cert-manager/cert-manager) goes, and helm_release.cert_manager, which replaces it, is made in no order with that: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+		}},
+		{name: "kubernetes/addon-removed", changes: []Change{deletes("aws_eks_addon.cm", attrs{"addon_name": "cert-manager", "cluster_name": "main"}), deletes("aws_eks_addon.dns", attrs{"addon_name": "coredns", "cluster_name": "main"})}, want: []string{
+			`lost aws_eks_addon.cm: Renewal stops: cert-manager (add-on of the cluster main) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
+		}},
+		{name: "kubernetes/argo-application-removed", changes: []Change{deletes("kubernetes_manifest.cm", attrs{"manifest": attrs{
+			"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": attrs{"name": "cert-manager", "namespace": "argocd"},
+			"spec": attrs{"destination": attrs{"namespace": "cert-manager"}, "sources": []any{attrs{"chart": "cert-manager", "repoURL": "https://charts.jetstack.io"}}},
+		}})}, want: []string{
+			`lost kubernetes_manifest.cm: Renewal stops: cert-manager (installed by the application argocd/cert-manager) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
+		}},
+		{name: "kubernetes/approver-removed", changes: []Change{deletes("helm_release.approver", altered(kHelm("v0.20.0", ""), "name", "approver", "chart", "cert-manager-approver-policy"))}, want: []string{
+			`lost helm_release.approver: Renewal stops: cert-manager-approver-policy (release approver in namespace cert-manager) is destroyed, so nobody approves requests for certificates any more, unless cert-manager is told to do so itself. Nothing shows it until certificates end.`,
+		}},
+		{name: "kubernetes/external-secret-removed", changes: []Change{
+			keeps(kIssuer, kACME(letsEncrypt, attrs{"dns01": attrs{"cloudflare": attrs{"apiTokenSecretRef": attrs{"name": "cloudflare", "key": "token"}}}})),
+			deletes("kubectl_manifest.cloudflare", attrs{"yaml_body": "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: cf, namespace: cert-manager}\nspec: {target: {name: cloudflare}}\n"}),
+		}, want: []string{
+			`lost kubectl_manifest.cloudflare: Renewal stops: the secret cert-manager/cloudflare is destroyed, so the issuer letsencrypt can no longer sign in to write challenges. Nothing shows it until certificates end.`,
+		}},
 		{name: "kubernetes/certificate-removed", changes: []Change{deletes("kubernetes_manifest.shop", kCertificate("shop"))}, want: []string{
 			`unknown kubernetes_manifest.shop: The Certificate shop/shop is destroyed. Nobody can tell from this plan whether renewal rests on it: whether anything goes on serving the secret shop-tls is not in the plan.`,
 		}},

@@ -19,11 +19,22 @@ func chart(r *Side) string {
 	return c
 }
 
-// isRenewerChart reports whether a release is cert-manager, or a program by which cert-manager writes to one provider's
-// DNS (its webhook solvers, by their usual name).
+// helper says what stops without a program that cert-manager needs beside it, by the chart's usual name: one that writes to
+// a provider's DNS, or one that approves requests. Empty: it is none.
+func helper(chart string) string {
+	switch {
+	case strings.HasPrefix(chart, "cert-manager-webhook-"):
+		return "cert-manager can no longer write challenges through it"
+	case chart == "cert-manager-approver-policy":
+		return "nobody approves requests for certificates any more, unless cert-manager is told to do so itself"
+	}
+	return ""
+}
+
+// isRenewerChart reports whether a release is cert-manager or a program that it needs beside it.
 func isRenewerChart(r *Side) bool {
 	c := chart(r)
-	return c == "cert-manager" || strings.HasPrefix(c, "cert-manager-webhook-") ||
+	return c == "cert-manager" || helper(c) != "" ||
 		r.Text("name") == "cert-manager" && (c == "" || strings.HasSuffix(c, "cert-manager"))
 }
 
@@ -32,7 +43,7 @@ func releaseObject(r *Side) object {
 	if o.namespace == "" {
 		o.namespace = "default"
 	}
-	if c := chart(r); strings.HasPrefix(c, "cert-manager-webhook-") {
+	if c := chart(r); helper(c) != "" {
 		o.name = c
 	}
 	return o
@@ -46,20 +57,13 @@ func helmRelease(st *State, r *Side) []Tie {
 	o := releaseObject(r)
 	v := valuesOf(r)
 	name, known := r.Text("name"), r.Known("name") && r.Known("namespace")
-	scope := append(st.cluster(r, o), "namespaces", strings.ToLower(o.namespace))
-	what := "cert-manager"
-	if c := chart(r); c != "" && strings.HasPrefix(c, "cert-manager-webhook-") {
-		what = c
-	}
-	t := Tie{
-		Kind: KindSolver, Principal: what, Who: fmt.Sprintf("%s (release %s in namespace %s)", what, name, o.namespace), Also: ids(name),
-		Scope: scope, At: "namespace " + o.namespace, Permission: chartVersion(r), Effect: "no certificate of the cluster is renewed",
-	}
+	t := st.renewer(r, o, o.namespace, fmt.Sprintf("release %s in namespace %s", name, o.namespace))
+	t.Permission = chartVersion(r)
 	if !known {
 		t.Unknown = []Part{PartScope}
 	}
-	if what != "cert-manager" {
-		t.Effect = "cert-manager can no longer write challenges through it"
+	if c := chart(r); helper(c) != "" {
+		t.Principal, t.Who, t.Effect = c, fmt.Sprintf("%s (release %s in namespace %s)", c, name, o.namespace), helper(c)
 		return []Tie{t}
 	}
 	keeps := v.crds()
@@ -75,11 +79,11 @@ func helmRelease(st *State, r *Side) []Tie {
 	}
 	if r.stays() && keeps != crdsNone {
 		out = append(out, Tie{
-			Kind: KindSolver, Principal: "the set of cert-manager's CRDs", Who: "the set of cert-manager's CRDs", Scope: scope,
+			Kind: KindSolver, Principal: "the set of cert-manager's CRDs", Who: "the set of cert-manager's CRDs", Scope: t.Scope,
 			Effect: "every Certificate and issuer of the cluster is deleted with them", Repair: "Set crds.keep = true, apply that, and only then let the release go without its CRDs.",
 		})
 	} else if b := st.counterpart(r); b != nil && st.After && (valuesOf(b).crds() != crdsGo || v.vague) {
-		out = append(out, Tie{Kind: KindSolver, Principal: "the set of cert-manager's CRDs", Scope: scope}) // kept by Helm, or never there
+		out = append(out, Tie{Kind: KindSolver, Principal: "the set of cert-manager's CRDs", Scope: t.Scope}) // kept by Helm, or never there
 	}
 	return append(out, st.releaseAccount(r, o, v)...)
 }

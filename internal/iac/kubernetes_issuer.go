@@ -3,6 +3,7 @@ package iac
 import (
 	"cmp"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -27,11 +28,17 @@ func (s *State) document(r *Side) paper {
 	})
 }
 
+// worthReading is what a manifest has in it that means anything to renewal, before it is parsed: clusters have thousands
+// of manifests, and most are somebody else's.
+var worthReading = regexp.MustCompile(`(?m)cert-?manager|^[ {]*"?kind"?[ \t]*:[ \t]*["']?(?:Secret|Namespace|ServiceAccount|ExternalSecret|SealedSecret)\b`)
+
 func paperOf(r *Side) paper {
 	var p paper
 	if r.Change.Type == "kubectl_manifest" {
-		m, err := documentOf(r.Text("yaml_body"))
-		p.body, p.vague = m, err != nil || !r.Known("yaml_body")
+		if body := r.Text("yaml_body"); body == "" || worthReading.MatchString(body) {
+			m, err := documentOf(body)
+			p.body, p.vague = m, err != nil || !r.Known("yaml_body")
+		}
 		if ns := r.Text("override_namespace"); ns != "" {
 			p.namespace = ns
 		}
@@ -41,7 +48,7 @@ func paperOf(r *Side) paper {
 			v, known = r.Get("object")
 		}
 		p.body, _ = v.(map[string]any)
-		p.vague = !known || !r.Known("manifest")
+		p.vague = !known || !r.Known("manifest", "spec") || !r.Known("manifest", "metadata") || !r.Known("manifest", "kind")
 	}
 	p.kind = strings.ToLower(scalar(dig(p.body, "kind")))
 	p.group, _, _ = strings.Cut(scalar(dig(p.body, "apiVersion")), "/")
@@ -85,32 +92,16 @@ func manifest(st *State, r *Side) []Tie {
 		return st.account(r, p.object, identity(dig(p.body, "metadata", "annotations")), doubt)
 	case "helmrelease", "application", "helmchart":
 		return st.delivered(r, p)
+	case "deployment":
+		return st.deployed(r, p.object, scalar(dig(p.body, "spec", "replicas")), p.vague)
+	case "customresourcedefinition":
+		return st.definition(r, p)
+	case "externalsecret", "sealedsecret":
+		// Another program makes the secret from it, and takes it back with it.
+		o := object{kind: "secret", namespace: p.namespace, name: cmp.Or(scalar(dig(p.body, "spec", "target", "name")), p.name)}
+		return st.secret(r, o, nil)
 	}
 	return nil
-}
-
-// delivered reads cert-manager's release where another program in the cluster installs it: Flux, Argo CD, k3s.
-func (s *State) delivered(r *Side, p paper) []Tie {
-	var chart, ns string
-	switch p.kind {
-	case "helmrelease":
-		chart, ns = scalar(dig(p.body, "spec", "chart", "spec", "chart")), cmp.Or(scalar(dig(p.body, "spec", "targetNamespace")), p.namespace)
-	case "application":
-		chart, ns = scalar(dig(p.body, "spec", "source", "chart")), scalar(dig(p.body, "spec", "destination", "namespace"))
-	case "helmchart":
-		chart, ns = scalar(dig(p.body, "spec", "chart")), scalar(dig(p.body, "spec", "targetNamespace"))
-	}
-	if last(chart) != "cert-manager" {
-		return nil
-	}
-	t := Tie{
-		Kind: KindSolver, Principal: "cert-manager", Who: "cert-manager (installed by " + p.kind + " " + p.object.String() + ")",
-		Scope: append(s.cluster(r, p.object), "namespaces", strings.ToLower(ns)), At: "namespace " + ns, Effect: "no certificate of the cluster is renewed",
-	}
-	if p.vague {
-		t.Doubt = "what it says is known only after the apply"
-	}
-	return []Tie{t}
 }
 
 // issuer reads an issuer: that it is there, and on a change what of it still works.
@@ -335,13 +326,6 @@ func (s *State) served(namespace, secret string) bool {
 			for i := range r.Len("spec", "tls") {
 				if r.Text("spec", "tls", i, "secret_name") == secret && secret != "" {
 					return true
-				}
-			}
-			if r.Len("spec") == 1 {
-				for i := range r.Len("spec", 0, "tls") {
-					if r.Text("spec", 0, "tls", i, "secret_name") == secret && secret != "" {
-						return true
-					}
 				}
 			}
 		}

@@ -7,10 +7,10 @@ import (
 
 // need is what an issuer wants of a secret.
 type need struct {
-	// purpose says it as a clause that begins with "it is".
-	account bool
-	issuer  string
-	key     string
+	issuer string
+	key    string
+	// account is the key of the account at the authority, writes what a solver signs in with.
+	account, writes bool
 }
 
 // needs are the secrets that the issuers of a side name, by name and namespace. A cluster issuer's secrets are in the
@@ -29,7 +29,7 @@ func (s *State) needs() map[object][]need {
 					case field == "name" && strings.HasSuffix(strings.ToLower(holder), "secretref"):
 						key := scalar(dig(p.body, append([]string{"spec"}, append(path[:len(path)-1:len(path)-1], "key")...)...))
 						o := object{kind: "secret", namespace: ns, name: text}
-						out[o] = append(out[o], need{account: holder == "privateKeySecretRef", issuer: p.object.String(), key: key})
+						out[o] = append(out[o], need{issuer: p.object.String(), key: key, account: holder == "privateKeySecretRef", writes: slices.Contains(path, "dns01")})
 					case field == "secretName" && holder == "ca":
 						o := object{kind: "secret", namespace: ns, name: text}
 						out[o] = append(out[o], need{issuer: p.object.String(), key: "tls.key"})
@@ -140,6 +140,9 @@ func (s *State) secret(r *Side, o object, keys map[string]bool) []Tie {
 func (n need) effect() string {
 	if n.account {
 		return "the issuer " + n.issuer + " loses its account at the authority: it registers another one if it may, which limits and CAA records with an accounturi do not know"
+	}
+	if !n.writes {
+		return "the issuer " + n.issuer + " can no longer issue"
 	}
 	return "the issuer " + n.issuer + " can no longer sign in to write challenges"
 }
