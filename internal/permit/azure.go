@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -109,6 +112,8 @@ func (a *Azure) Ask(ctx context.Context, record string) []assure.Access {
 			Remedy: "Name the zone that holds the record, after aliases, in the DNS writer's settings",
 		})
 	}
+	ctx, cancel := context.WithTimeout(ctx, azureQuestion)
+	defer cancel()
 	s, t := a.signIn(ctx)
 	if t != nil {
 		list := a.untold(scope, a.opts.Object, t)
@@ -140,6 +145,8 @@ type azureSession struct {
 	object string // whose rights are asked about
 	cred   azcore.TokenCredential
 	arm    *arm.Client
+
+	transport *azureTransport
 }
 
 // azureToken is a token that is there already.
@@ -160,7 +167,7 @@ func (a *Azure) signIn(ctx context.Context) (*azureSession, *assure.Trouble) {
 	if err != nil {
 		return nil, azureTrouble(err, a.scope())
 	}
-	s := &azureSession{Azure: a, object: a.opts.Object, cred: azureToken{token}}
+	s := &azureSession{Azure: a, object: a.opts.Object, cred: azureToken{token}, transport: newAzureTransport(a.opts)}
 	if s.object == "" {
 		s.object = azureObject(token.Token)
 	}
@@ -177,35 +184,69 @@ func (a *Azure) signIn(ctx context.Context) (*azureSession, *assure.Trouble) {
 	return s, nil
 }
 
-// Bounds of one request.
+// Bounds of one request, and of all that one question leads to.
 const (
-	azureTimeout = 45 * time.Second
-	azureBody    = 16 << 20 // bytes; a subscription may have 4,000 role assignments, of about 1 kB each
+	azureTimeout  = 45 * time.Second
+	azureQuestion = 2 * time.Minute
+	azureBodies   = 16 << 20 // bytes; a subscription may have 4,000 role assignments, of about 1 kB each
 )
 
-// azureTransport carries requests with a limit on time and size, and follows no redirect: Azure sends none.
-type azureTransport struct{ client http.Client }
-
-func (b *azureTransport) Do(r *http.Request) (*http.Response, error) {
-	resp, err := b.client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = http.MaxBytesReader(nil, resp.Body, azureBody)
-	return resp, nil
+// azureTransport carries the requests of one question, with a limit on time and on what all answers hold together. It
+// follows no redirect, as Azure sends none, and goes nowhere but to Resource Manager, wherever a list says that it goes
+// on: the token goes along.
+type azureTransport struct {
+	client http.Client
+	home   string // scheme and host
+	left   atomic.Int64
 }
 
-func (s *azureSession) clientOptions() *arm.ClientOptions {
+func newAzureTransport(o AzureOptions) *azureTransport {
 	t := &azureTransport{}
-	if s.opts.Client != nil {
-		t.client = *s.opts.Client
+	if o.Client != nil {
+		t.client = *o.Client
 	}
 	if t.client.Timeout <= 0 {
 		t.client.Timeout = azureTimeout
 	}
 	t.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if u, err := url.Parse(o.Cloud.Services[cloud.ResourceManager].Endpoint); err == nil {
+		t.home = azureHome(u)
+	}
+	t.left.Store(azureBodies)
+	return t
+}
+
+func azureHome(u *url.URL) string { return u.Scheme + "://" + strings.ToLower(u.Host) }
+
+func (b *azureTransport) Do(r *http.Request) (*http.Response, error) {
+	if azureHome(r.URL) != b.home {
+		return nil, fmt.Errorf("%w: the next page is elsewhere", errAzureNonsense)
+	}
+	resp, err := b.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &azureAnswer{resp.Body, &b.left}
+	return resp, nil
+}
+
+// azureAnswer is a body that fails when all answers together hold too much.
+type azureAnswer struct {
+	io.ReadCloser
+	left *atomic.Int64
+}
+
+func (a *azureAnswer) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	if a.left.Add(-int64(n)) < 0 {
+		return 0, fmt.Errorf("%w: more than %d MiB", errAzureNonsense, azureBodies>>20)
+	}
+	return n, err
+}
+
+func (s *azureSession) clientOptions() *arm.ClientOptions {
 	return &arm.ClientOptions{
-		ClientOptions:         policy.ClientOptions{Cloud: s.opts.Cloud, Transport: t, Retry: policy.RetryOptions{MaxRetries: -1}},
+		ClientOptions:         policy.ClientOptions{Cloud: s.opts.Cloud, Transport: s.transport, Retry: policy.RetryOptions{MaxRetries: -1}},
 		DisableRPRegistration: true,
 	}
 }
