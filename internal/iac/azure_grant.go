@@ -162,8 +162,8 @@ func azureNew(st *State, r *Side, attribute string) string {
 	}
 	for _, ref := range refs {
 		head, _, _ := strings.Cut(ref, ".")
-		if !strings.HasPrefix(head, "az") && !strings.Contains(head, "_") {
-			return "" // data, var, local, module, each: it may be anybody
+		if !strings.HasPrefix(head, "az") {
+			return "" // data, var, local, module, each, or a resource that only passes it on: it may be anybody
 		}
 	}
 	if s := azureReferred(st, r, refs, azurePrincipals...); s != nil {
