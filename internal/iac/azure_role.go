@@ -67,7 +67,7 @@ var azureFamilies = []string{
 	"container", "cosmos", "cost management", "data box", "data factory", "data lake", "data purger", "defender", "desktop virtualization", "devtest", "disk", "elastic san", "event", "eventgrid",
 	"grafana", "hdinsight", "key vault", "kubernetes", "load test", "log analytics", "logic app", "managed identity", "managed hsm", "microsoft sentinel", "monitoring", "new relic", "playfab",
 	"quota", "reader and data access", "redis", "resource policy", "role based access control", "scheduler", "schema registry", "search", "security", "service bus", "signalr", "site recovery",
-	"sql", "storage", "support request", "tag contributor", "template spec", "traffic manager", "user access", "virtual machine", "web plan", "website", "workbook", "dns resolver", "domain services",
+	"sql", "storage", "support request", "tag contributor", "template spec", "traffic manager", "user access", "virtual machine", "web plan", "website", "workbook", "domain services",
 }
 
 // azureRoleOf finds out what a role allows. ok is false for one that cannot write TXT records.
@@ -99,10 +99,17 @@ func azureRoleOf(st *State, r *Side, id, name string) (role azureRole, ok bool) 
 	return azureRole{name: name, rights: RightAll, broad: true, public: true, private: true, custom: true}, true
 }
 
-// azureHarmless reports whether a name is that of a built-in role that cannot write records.
+// azureHarmless reports whether a name is that of a built-in role that cannot write records. One that speaks of what renewal
+// does is never taken for harmless by the beginning of its name.
 func azureHarmless(name string) bool {
 	n := strings.ToLower(name)
-	return n == "reader" || strings.HasSuffix(n, " reader") || slices.ContainsFunc(azureFamilies, func(f string) bool { return strings.HasPrefix(n, f) })
+	switch {
+	case n == "reader", strings.HasSuffix(n, " reader"), n == "dns resolver contributor", n == "key vault certificates officer", n == "key vault certificate user":
+		return true
+	case strings.Contains(n, "dns"), strings.Contains(n, "txt"), strings.Contains(n, "certificate"), strings.Contains(n, "encrypt"), renewerLike(n):
+		return false
+	}
+	return slices.ContainsFunc(azureFamilies, func(f string) bool { return strings.HasPrefix(n, f) })
 }
 
 // azureDefinition finds a role definition of the same side of the plan, by id, by name, or by what an assignment refers to.

@@ -156,7 +156,7 @@ func azureScopeOf(st *State, r *Side, attribute string) azureScope {
 	}
 	refs := r.Change.Refers[attribute]
 	for _, ref := range refs {
-		for _, may := range []string{"azurerm_dns_zone", "azurerm_private_dns_zone", "azurerm_resource_group", "azapi_resource", "azurerm_dns_txt_record", "data.", "var.", "local.", "module.", "each.", "count."} {
+		for _, may := range []string{"azurerm_dns_zone", "azurerm_private_dns_zone", "azurerm_resource_group", "azurerm_subscription", "azurerm_management_group", "azapi_resource", "azurerm_dns_txt_record", "data.", "var.", "local.", "module.", "each.", "count."} {
 			if strings.HasPrefix(ref, may) {
 				return azureScope{level: azureResources, unknown: true}
 			}

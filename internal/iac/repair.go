@@ -54,7 +54,7 @@ func lostRepair(t *Tie, f fate) string {
 	c := t.cause()
 	switch {
 	case f.drift:
-		return "Put the resource back into the code:\n\nresource " + quote(c.Type) + " " + quote(resourceName(c.Address)) + " {\n  # as it was\n}"
+		return "Bring it back: make a plan that is not -refresh-only, if the code still holds it; otherwise put it into the code again:\n\nresource " + quote(c.Type) + " " + quote(resourceName(c.Address)) + " {\n  # as it was\n}"
 	case f.taker != nil:
 		return fmt.Sprintf("Add %s to the members of %s, or name a single member there instead of all of them.", orElse(t.Principal, "the renewer"), f.taker.From.Change.Address)
 	case f.again != nil:
