@@ -32,7 +32,7 @@ func (s *azureSession) ask(ctx context.Context, scope string) []assure.Access {
 	var noRights *assure.Trouble
 	read := func() {
 		if rights == nil && noRights == nil {
-			rights, noRights = s.rights(ctx)
+			rights, noRights = s.rights(ctx, scope)
 		}
 	}
 	var list []assure.Access
@@ -342,8 +342,9 @@ func parseAzureLocks(answer []byte) (list []AzureLock, next string, err error) {
 	return list, page.NextLink, nil
 }
 
-// rights reads the grants of the identity, their roles and the deny assignments. Locks are read apart.
-func (s *azureSession) rights(ctx context.Context) (*AzureRights, *assure.Trouble) {
+// rights reads the grants of the identity, their roles and the deny assignments at and above a record set. Locks are read
+// apart.
+func (s *azureSession) rights(ctx context.Context, scope string) (*AzureRights, *assure.Trouble) {
 	f, err := armauthorization.NewClientFactory(s.opts.Subscription, s.cred, s.clientOptions())
 	if err != nil {
 		return nil, azureTrouble(err, s.scope())
@@ -378,7 +379,7 @@ func (s *azureSession) rights(ctx context.Context) (*AzureRights, *assure.Troubl
 			r.Roles = append(r.Roles, azureRole(&got.RoleDefinition, g.Role))
 		}
 	}
-	denies := f.NewDenyAssignmentsClient().NewListForScopePager(s.scope(), &armauthorization.DenyAssignmentsClientListForScopeOptions{Filter: to.Ptr("atScope()")})
+	denies := f.NewDenyAssignmentsClient().NewListForScopePager(scope, &armauthorization.DenyAssignmentsClientListForScopeOptions{Filter: to.Ptr("atScope()")})
 	for page := 0; denies.More(); page++ {
 		got, err := denies.NextPage(ctx)
 		if err != nil {

@@ -252,6 +252,9 @@ func TestAzureDenyAssignments(t *testing.T) {
 		deny = a.Forbid(arm.Deny{Title: "not for us", Scope: a.zone, Actions: []string{"*"}, Principals: []string{arm.Everyone}, Excluded: []string{azObject}})
 		a.answers(t, "allowed allowed allowed")
 		a.Permit(deny)
+		deny = a.Forbid(arm.Deny{Title: "this record only", Scope: a.set, Actions: []string{"*/delete"}, Principals: []string{arm.Everyone}})
+		a.answers(t, "allowed allowed denied")
+		a.Permit(deny)
 		// A group of which it is not known whether it holds the identity: Azure itself knows, local evaluation does not.
 		a.Forbid(arm.Deny{Title: "for a group", Scope: a.zone, Actions: []string{"*/write"}, Principals: []string{azTeam}})
 		if role == arm.Owner {
