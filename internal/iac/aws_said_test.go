@@ -154,6 +154,15 @@ var awsSaid = map[string][]string{
 	"aws/caa-added-known": {
 		"blocked aws_route53_record.caa: shop stops renewing: a CAA record on example.com is added, and it lets only digicert.com issue for example.com. shop is due for renewal on 28 Sep 2026 14:55 UTC, in 6 days, and ends on 28 Oct 2026 14:55 UTC, in 36 days; until then everything looks fine.",
 	},
+	"aws/caa-limited-to-an-account": {
+		"unknown aws_route53_record.caa: A CAA record on example.com forbids more than before, and it lets letsencrypt.org issue only to some accounts for example.com. Nobody can tell from this plan whether renewal goes on: the plan does not tell whether the account that renews is one of: letsencrypt.org; accounturi=https://acme-v02.api.letsencrypt.org/acme/acct/1.",
+	},
+	"aws/caa-not-by-dns": {
+		"blocked aws_route53_record.caa: Renewal is blocked: a CAA record on example.com forbids more than before, and it lets letsencrypt.org issue only by other ways of validation than DNS for example.com. Nothing shows it until certificates end.",
+	},
+	"aws/caa-no-wildcards": {
+		"blocked aws_route53_record.caa: Renewal is blocked: a CAA record on example.com forbids more than before, and it forbids every authority to issue for wildcards in example.com. Nothing shows it until certificates end.",
+	},
 	"aws/challenge-cname-removed": {
 		"lost aws_route53_record.challenge: Renewal stops: the CNAME record _acme-challenge.shop.example.com is destroyed, so the authority no longer finds the challenges of shop.example.com, which are answered where this alias leads. Nothing shows it until certificates end.",
 	},

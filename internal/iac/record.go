@@ -97,35 +97,46 @@ func (r dnsRecord) targets(all []dnsRecord) (out []string) {
 	return slices.Compact(out)
 }
 
-// caaTies reads the CAA records of a name (RFC 8659): who may still issue, and who for wildcard names, if that is others.
-// A record set without an "issue" forbids nobody, one with only an empty one everybody.
-func caaTies(s *State, r dnsRecord, all func(*State) []dnsRecord) (out []Tie) {
-	var issue, wild []string
-	hasIssue, hasWild := false, false
-	for _, o := range all(s) {
+// caaValues lists the values of the CAA records of a name, by tag; a tag that is there without naming anybody has an empty
+// list.
+func (r dnsRecord) caaValues(all []dnsRecord) map[string][]string {
+	out := map[string][]string{}
+	for _, o := range all {
 		if fqdn(o.name) != r.name || !strings.EqualFold(o.kind, "CAA") {
 			continue
 		}
 		for _, v := range o.values {
 			tag, value, ok := caa(v)
-			switch {
-			case !ok:
-			case tag == "issue":
-				hasIssue = true
-				if value != "" {
-					issue = append(issue, value)
-				}
-			case tag == "issuewild":
-				hasWild = true
-				if value != "" {
-					wild = append(wild, value)
-				}
+			if !ok {
+				continue
+			}
+			if out[tag] == nil {
+				out[tag] = []string{}
+			}
+			if value != "" {
+				out[tag] = append(out[tag], value)
 			}
 		}
 	}
-	slices.Sort(issue)
-	slices.Sort(wild)
-	add := func(members []string, condition, names string) {
+	for _, v := range out {
+		slices.Sort(v)
+	}
+	return out
+}
+
+// caaTies reads the CAA records of a name (RFC 8659): who may still issue, and who for wildcard names, if that is others.
+// A record set without an "issue" forbids nobody, one with only an empty one everybody.
+func caaTies(s *State, r dnsRecord, all func(*State) []dnsRecord) (out []Tie) {
+	now, was := r.caaValues(all(s)), map[string][]string{}
+	if s.After && s.other != nil {
+		was = r.caaValues(all(s.other))
+	}
+	add := func(tag, condition, names string) {
+		members := []string{}
+		for _, v := range now[tag] {
+			members = append(members, issuerOf(v))
+		}
+		slices.Sort(members)
 		members = slices.Compact(members)
 		t := Tie{
 			Kind: KindBlock, Principal: r.name, Permission: "a CAA record", At: r.name, Condition: condition, Members: members, Object: "CAA " + r.name,
@@ -139,14 +150,63 @@ func caaTies(s *State, r dnsRecord, all func(*State) []dnsRecord) (out []Tie) {
 			t.Unknown = []Part{PartCondition}
 		}
 		out = append(out, t)
+		for _, m := range members {
+			if u, ok := caaLimit(m, now[tag], was[tag]); ok {
+				u.Principal, u.At, u.Object = r.name, r.name, t.Object+" "+m
+				u.Condition = strings.TrimSpace(condition + " " + u.Condition)
+				u.Effect += " for " + names + r.name
+				out = append(out, u)
+			}
+		}
 	}
-	if hasIssue || !r.known {
-		add(issue, "", "")
+	if _, ok := now["issue"]; ok || !r.known {
+		add("issue", "", "")
 	}
-	if hasWild {
-		add(wild, "wildcard names", "wildcards in ")
+	if _, ok := now["issuewild"]; ok {
+		add("issuewild", "wildcard names", "wildcards in ")
 	}
 	return out
+}
+
+// caaLimit is what an authority is limited to, if none of its values lets it issue to anybody who answers by DNS: to
+// accounts, or to other ways of validation (RFC 8657). was are the values on the side before.
+func caaLimit(issuer string, now, was []string) (Tie, bool) {
+	var mine []string
+	dns := false
+	for _, v := range now {
+		if issuerOf(v) != issuer {
+			continue
+		}
+		account, methods := "", ""
+		for _, p := range strings.Split(v, ";")[1:] {
+			switch k, v, _ := strings.Cut(p, "="); strings.TrimSpace(k) {
+			case "accounturi":
+				account = strings.TrimSpace(v)
+			case "validationmethods":
+				methods = strings.TrimSpace(v)
+			}
+		}
+		byDNS := methods == "" || slices.Contains(strings.Split(methods, ","), "dns-01")
+		if byDNS && account == "" {
+			return Tie{}, false
+		}
+		dns = dns || byDNS
+		mine = append(mine, v)
+	}
+	if len(was) > 0 && !slices.ContainsFunc(was, func(v string) bool { return issuerOf(v) == issuer && !slices.Contains(mine, v) }) {
+		// Whoever could before still can: what is said is what was said then.
+		mine = slices.DeleteFunc(mine, func(v string) bool { return !slices.Contains(was, v) })
+	}
+	t := Tie{
+		Kind: KindBlock, Permission: "a CAA record", Condition: strings.Join(mine, " | "), Effect: "it lets " + issuer + " issue only to some accounts",
+		Doubt:  "the plan does not tell whether the account that renews is one of: " + strings.Join(mine, " | "),
+		Repair: "Name the account that renews in the CAA record, or leave accounturi out.",
+	}
+	if !dns {
+		t.Effect, t.Doubt = "it lets "+issuer+" issue only by other ways of validation than DNS", ""
+		t.Repair = "Name dns-01 in validationmethods."
+	}
+	return t, len(mine) > 0
 }
 
 // caa takes a CAA record apart: flags, tag, value (RFC 8659 section 4.1.1). The value is without quotes and, where it names
