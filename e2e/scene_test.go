@@ -9,11 +9,10 @@ import (
 	"github.com/notafter/notafter/internal/lab/arm"
 )
 
-// Three identities that no code makes.
+// Identities that no code makes.
 const (
 	ana = "0b1ec700-0000-4000-8000-000000000001"
 	bea = "0b1ec700-0000-4000-8000-000000000002"
-	cem = "0b1ec700-0000-4000-8000-000000000003"
 )
 
 // corpus is where plans of real OpenTofu are kept for tests that have none.

@@ -4,7 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/notafter/notafter/internal/lab/arm"
 )
+
+// byHand is the name of a grant that no code made.
+const byHand = "9b000000-0000-4000-8000-000000000001"
 
 // scenes are the cases of which a plan says less than it seems to, each as real OpenTofu plans it.
 func scenes() []scene {
@@ -52,6 +57,30 @@ resource "azurerm_role_assignment" "this" {
   principal_id         = "` + ana + `"
 }
 `}
+	widened := func(more string) string {
+		return zone + `
+resource "azurerm_role_assignment" "cert_manager" {
+  scope                = "/subscriptions/` + arm.LabSubscription + `/resourceGroups/dns"
+  role_definition_name = "DNS Zone Contributor"
+  principal_id         = "` + ana + `"
+` + more + `}
+`
+	}
+	looked := func(release string) string {
+		return zone + `
+resource "terraform_data" "who" {
+  input            = "` + ana + `"
+  triggers_replace = ["` + release + `"]
+}
+
+resource "azurerm_role_assignment" "cert_manager" {
+  scope                = azurerm_dns_zone.main.id
+  role_definition_name = "DNS Zone Contributor"
+  principal_id         = terraform_data.who.output
+}
+`
+	}
+	const first = "  lifecycle {\n    create_before_destroy = true\n  }\n"
 	const condition = `  condition            = "@Resource[Microsoft.Network/dnsZones/TXT:name] StringEquals '_acme-challenge'"
 `
 	return append([]scene{
@@ -85,7 +114,7 @@ resource "azurerm_role_assignment" "cert_manager" {
 		{
 			// Azure keeps one assignment for each identity, role and scope: the new one is refused, and the old one stays.
 			name: "replaced-new-one-first", before: plain,
-			after: zone + granted("cert_manager", ana, "  name                 = \"9a000000-0000-4000-8000-000000000001\"\n  lifecycle {\n    create_before_destroy = true\n  }\n"),
+			after: zone + granted("cert_manager", ana, "  name                 = \"9a000000-0000-4000-8000-000000000001\"\n"+first),
 			class: "safe", status: 1,
 			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
 		},
@@ -160,13 +189,75 @@ resource "terraform_data" "check" {
 			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
 		},
 		{
+			name: "everything-destroyed", before: plain, after: plain, flags: []string{"-destroy"},
+			class: "lost", want: "lost azurerm_dns_zone.main\n",
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w) },
+		},
+		{
+			name: "replacement-asked-for", before: plain, after: plain, flags: []string{"-replace=" + address},
+			class: "gap", want: "gap " + address + "\n",
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
+			name: "identity-exchanged", before: plain, after: zone + granted("cert_manager", bea, ""),
+			class: "lost", want: "lost " + address + "\n",
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, bea) },
+		},
+		{
+			// What decides about it is made anew, so that nobody knows who it is for until it is done: the same as before.
+			name: "identity-not-known", before: looked("1"), after: looked("2"),
+			class: "unknown", want: "unknown " + address + "\n",
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
+			name: "widened", before: plain, after: widened(""),
+			class: "gap", want: "gap " + address + "\n",
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
+			name: "widened-new-one-first", before: plain, after: widened(first), class: "safe",
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
+			// The new one was made, and deleting the old one failed: OpenTofu keeps the old one to delete it the next time.
+			name: "left-over", before: plain, after: widened(first), class: "safe",
+			between: func(t *testing.T, w *workspace) {
+				heal := w.azure.Inject(arm.Fault{Ill: arm.Broken, Method: http.MethodDelete, Path: assignments})
+				w.write(widened(first), nil)
+				w.plan(false)
+				if status, _ := w.apply(); status != 1 {
+					t.Errorf("an apply of which a deletion failed ended with status %d", status)
+				}
+				heal()
+				wantGrants(t, w, ana, ana)
+			},
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
+			name: "adopted", before: zone, after: plain + `
+import {
+  to = ` + address + `
+  id = "/subscriptions/` + arm.LabSubscription + `/resourceGroups/dns/providers/Microsoft.Network/dnsZones/example.com/providers/Microsoft.Authorization/roleAssignments/` + byHand + `"
+}
+`,
+			class: "safe",
+			between: func(_ *testing.T, w *workspace) {
+				w.azure.AssignAs(arm.Assignment{Name: byHand, Principal: ana, Role: arm.DNSZoneContributor, Scope: "/subscriptions/" + arm.LabSubscription + "/resourceGroups/dns/providers/Microsoft.Network/dnsZones/example.com"})
+			},
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
+			name: "first-of-all", before: "", after: plain, class: "safe",
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
 			name: "zone-made-again", before: plain, after: `
 resource "azurerm_dns_zone" "main" {
   name                = "example.com"
   resource_group_name = "names"
 }
 ` + granted("cert_manager", ana, ""),
-			class: "lost", want: "lost azurerm_dns_zone.main\nlost " + address + "\n",
+			class: "lost", want: "lost azurerm_dns_zone.main\n",
 		},
 		{
 			name: "module-renamed", before: module("cert_manager"), modules: access, after: module("renewal"), later: access,
