@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -11,15 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onTerminal runs the program with standard output and error on a pseudo-terminal of 80 columns and returns all that
-// was drawn on it.
-func onTerminal(t *testing.T, env map[string]string, look looker, args ...string) string {
+// pseudoTerminal opens both sides of a terminal of 80 columns.
+func pseudoTerminal(t *testing.T) (master, tty *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatalf("no pseudo-terminal: %v", err)
 	}
-	defer func() { _ = master.Close() }()
+	t.Cleanup(func() { _ = master.Close() })
 	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -27,13 +27,21 @@ func onTerminal(t *testing.T, env map[string]string, look looker, args ...string
 	if err != nil {
 		t.Fatal(err)
 	}
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 80}); err != nil {
 		t.Fatal(err)
 	}
+	return master, tty
+}
+
+// onTerminal runs the program with standard output and error on a pseudo-terminal of 80 columns and returns all that
+// was drawn on it.
+func onTerminal(t *testing.T, env map[string]string, look looker, args ...string) string {
+	t.Helper()
+	master, tty := pseudoTerminal(t)
 	drawn := make(chan string)
 	go func() {
 		b, _ := io.ReadAll(master) // ends with an error of input and output once the other side is closed
@@ -100,5 +108,34 @@ func TestLongListsShowProgress(t *testing.T) {
 	}
 	if out := onTerminal(t, nil, testWorld(), append(args, "-o", "jsonl")...); strings.Contains(out, "\x1b[K") {
 		t.Errorf("a bar is drawn between lines of JSON: %q", out)
+	}
+}
+
+// Whoever types the command without a plan is told what it waits for; a plan that is refused stands out.
+func TestGuardOnATerminal(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("plan.json", []byte(lostPlan), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := onTerminal(t, nil, nil, "guard", "plan.json")
+	if !strings.HasPrefix(out, "\x1b[1;31mLOST\x1b[0m  \x1b[1mRenewal stops: ") {
+		t.Errorf("shown: %q", out)
+	}
+	if out := onTerminal(t, map[string]string{"NO_COLOR": "1"}, nil, "guard", "plan.json"); strings.Contains(out, "\x1b") {
+		t.Errorf("colour that is not wanted: %q", out)
+	}
+
+	master, tty := pseudoTerminal(t)
+	if _, err := master.WriteString("\x04"); err != nil { // the end of what is typed (termios(3), VEOF)
+		t.Fatal(err)
+	}
+	var shown, errs bytes.Buffer
+	p := testProgram(&shown, &errs)
+	p.stdin = tty
+	if code := p.run(t.Context(), []string{"guard", "-"}); code != exitUsage || !strings.HasPrefix(errs.String(), "notafter: waiting for a plan on standard input. What is meant: terraform show -json plan.tfplan | notafter guard -\n") {
+		t.Errorf("status %d, said %q", code, errs.String())
+	}
+	if err := tty.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
