@@ -372,9 +372,12 @@ func (f *flow) withdraw(ctx context.Context) {
 			}
 			s := f.c.step(assure.StepWithdraw, t.proof.Target)
 			err := t.proof.Withdraw(ctx)
-			if err != nil {
+			switch {
+			case err != nil:
 				s.fail(err)
-			} else {
+			case t.proof.Nothing:
+				continue
+			default:
 				s.done("the challenge was taken away")
 			}
 			f.report(s.Step)

@@ -188,6 +188,9 @@ func TestARefusedWriteLeavesNothingInTheJournal(t *testing.T) {
 	if st := s.find(t, assure.StepPresent); st.Outcome != assure.Failed || st.Trouble.Action != "TXT/write" {
 		t.Errorf("the step is %+v", st)
 	}
+	if strings.Contains(s.text(), assure.StepWithdraw) {
+		t.Errorf("it is told that what was never written was withdrawn: %s", s.text())
+	}
 	w.clean()
 }
 

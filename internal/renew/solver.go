@@ -62,6 +62,8 @@ type Proof struct {
 	Wait func(ctx context.Context) (detail string, err error)
 	// Withdraw takes it away. Nil when it stays.
 	Withdraw func(ctx context.Context) error
+	// Nothing says that nothing was made visible for certain, so that Withdraw only puts the books in order.
+	Nothing bool
 }
 
 // persistValue is the value of a dns-persist-01 record.

@@ -184,7 +184,7 @@ func (s *DNSSolver) Write(ctx context.Context, name, value string) (*Proof, erro
 	}
 	if err := s.o.DNS.Present(ctx, at.Name, value); err != nil {
 		if notWritten(err) {
-			proof.Withdraw = func(ctx context.Context) error { letGo(); drop(ctx); return nil }
+			proof.Withdraw, proof.Nothing = func(ctx context.Context) error { letGo(); drop(ctx); return nil }, true
 		}
 		return proof, err
 	}

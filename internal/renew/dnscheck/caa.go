@@ -29,6 +29,9 @@ func (c *Checker) CAA(ctx context.Context, q assure.CAAQuestion) error {
 		sets, t := w.caa(ctx, at)
 		if t != nil {
 			t.Reason, t.Detail = assure.CAAForbids, clip("CAA of "+bare(at)+" cannot be looked up, and an authority must not issue then: "+t.Detail, 4*clipAt)
+			if t.Remedy == "" {
+				t.Remedy = "Let the servers that are named answer. No CAA record has to be changed for that."
+			}
 			return t
 		}
 		for _, s := range sets {

@@ -135,6 +135,9 @@ func TestCAAIsLookedUpAsTheAuthorityDoes(t *testing.T) {
 	must(t, l.Fault("ns1.example.test", "", zones.Servfail))
 	must(t, l.Fault("ns3.example.test", "", zones.Silent))
 	want(t, ask("b.example.test"), assure.CAAForbids, assure.TroubleTransient, "cannot be looked up", "ns1.example.test", "SERVFAIL", "does not answer")
+	if r := assure.TroubleOf(ask("b.example.test"), "").Remedy; !strings.Contains(r, "servers") {
+		t.Errorf("the remedy for servers that fail is %q", r)
+	}
 }
 
 func FuzzCAA(f *testing.F) {
