@@ -22,7 +22,6 @@ var awsSaid = map[string][]string{
 	},
 	"aws/rekeyed-module": {
 		"collision module.cm.aws_iam_role.this: The role cert-manager is destroyed at module.cm.aws_iam_role.this and made at module.certs.aws_iam_role.this, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.",
-		"collision module.cm.aws_iam_role.this: The trust by which a workload acts as the role cert-manager is destroyed at module.cm.aws_iam_role.this and made at module.certs.aws_iam_role.this, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.",
 		"collision module.cm.aws_iam_role_policy_attachment.this: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed at module.cm.aws_iam_role_policy_attachment.this and made at module.certs.aws_iam_role_policy_attachment.this, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.",
 	},
 	"aws/replaced": {

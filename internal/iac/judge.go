@@ -202,7 +202,7 @@ func (j *judge) follows(f judged) bool {
 		u := g.tie
 		switch {
 		case u == nil || u == t:
-		case u.Kind == KindIdentity && t.Kind != KindIdentity && g.Class == Lost && strings.EqualFold(u.Principal, t.Principal) && bound(t.Kind):
+		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && u.From.Change == t.From.Change) && strings.EqualFold(u.Principal, t.Principal) && bound(t.Kind):
 			return true
 		case u.Kind == KindZone && t.Kind == KindGrant && g.Class == Lost && len(u.Scope) > 0 && u.Scope.Covers(t.Scope):
 			return true

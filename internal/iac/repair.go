@@ -108,7 +108,11 @@ func keyed(address string, t *Tie) string {
 	if i < 0 || !strings.HasSuffix(address, "]") {
 		return address
 	}
-	return address[:i] + "[" + quote(orElse(t.Who, t.Principal)) + "]"
+	who := orElse(t.Who, t.Principal)
+	if strings.HasPrefix(who, "the ") { // "the role cert-manager"
+		who = who[strings.LastIndex(who, " ")+1:]
+	}
+	return address[:i] + "[" + quote(who) + "]"
 }
 
 // removed is the block that takes a resource out of the state and lets the object live. It names a whole resource: the
