@@ -198,6 +198,9 @@ func googleGrants(st *State, r *Side) []Tie {
 		if all {
 			t.Others, t.Members = true, st.members(list, b)
 		}
+		if r.Change.Do == Forget && !whole {
+			t.Repair = imported(r, b, all)
+		}
 		out = append(out, t)
 	}
 	if all && (st.After || !r.Change.Destroys()) && !r.Change.Forgets() {
@@ -316,6 +319,25 @@ func (s *State) scopeOf(r *Side) Path {
 func (s *State) rules(q *Side, b *binding) bool {
 	c := s.role(q)
 	return len(c.unknown) == 0 && strings.EqualFold(c.role, b.role) && c.condition == b.condition
+}
+
+// imported is how to keep what leaves the state: the id by which these resources are imported has blanks where their own
+// id has slashes.
+func imported(r *Side, b binding, all bool) string {
+	var place string
+	for _, a := range []string{"managed_zone", "project", "folder", "org_id"} {
+		if place = r.Text(a); place != "" {
+			break
+		}
+	}
+	id := place + " " + b.role
+	if !all {
+		id += " " + b.member
+	}
+	if title := r.Text("condition", "title"); title != "" {
+		id += " " + title
+	}
+	return "Keep the resource in the code, here or where it is imported in the same change:\n\nimport {\n  to = " + r.Change.Address + "\n  id = " + quote(id) + "\n}"
 }
 
 func undoneRepair(q *Side) string {

@@ -2,6 +2,7 @@ package iac
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -112,5 +113,27 @@ func TestManyMembers(t *testing.T) {
 	expectSaid(t, said(list...))
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("it took %s to read %d resources", took, len(list))
+	}
+}
+
+// What is to be done stands in the finding as the provider wants it, where its ways are its own.
+func TestGoogleRepair(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		changes []Change
+		want    string
+	}{
+		"forgotten":   {[]Change{change(Forget, gcm, gGrant(gAdmin, gmember), nil, nil)}, `id = "shop-prod roles/dns.admin serviceAccount:` + gemail + `"`},
+		"disabled":    {[]Change{keeps(gcm, gGrant(gAdmin, gmember)), updates("google_service_account.cm", gAccount("1"), altered(gAccount("1"), "disabled", true))}, "disabled = false"},
+		"role edited": {[]Change{keeps(gcm, gGrant(gCustom, gmember)), updates("google_project_iam_custom_role.dns", gRole(gEverything...), gRole("dns.changes.get"))}, "Leave in google_project_iam_custom_role.dns what renewal needs"},
+		"role taken from everybody": {
+			[]Change{keeps(gcm, gGrant(gAdmin, gmember)), deletes("google_project_iam_binding.dns", gBinding(gAdmin))},
+			"removed {\n  from = google_project_iam_binding.dns\n  lifecycle {\n    destroy = false\n  }\n}",
+		},
+	} {
+		found := Judge(&Plan{Changes: x.changes}, Inventory{}).Findings
+		if len(found) != 1 || !strings.Contains(found[0].Repair, x.want) {
+			t.Errorf("%s: %+v, want a repair with %s", name, found, x.want)
+		}
 	}
 }

@@ -18,7 +18,6 @@ var kubernetesReaders = map[string]reader{
 	"kubernetes_default_service_account":  serviceAccount,
 	"kubernetes_deployment":               deployment,
 	"kubernetes_deployment_v1":            deployment,
-	"aws_eks_addon":                       addon,
 	"kubernetes_annotations":              annotations,
 	"github_actions_secret":               pipelineSecret,
 	"github_actions_environment_secret":   pipelineSecret,

@@ -141,6 +141,10 @@ func TestKubernetesRelease(t *testing.T) {
 		{name: "kubernetes/crds-dropped", changes: []Change{updates(kRelease, kSet(now, "crds.keep", "false"), kSet(now, "crds.keep", "false", "crds.enabled", "false"))}, want: []string{
 			`lost helm_release.cert_manager: Renewal stops: the set of cert-manager's CRDs changes, so every Certificate and issuer of the cluster is deleted with them. Nothing shows it until certificates end.`,
 		}},
+		{name: "kubernetes/crds-dropped-by-an-old-chart", changes: []Change{updates(kRelease, kSet(kHelm("v1.12.3", ""), "installCRDs", "true"), kSet(kHelm("v1.12.3", ""), "installCRDs", "false"))}, want: []string{
+			`lost helm_release.cert_manager: Renewal stops: the set of cert-manager's CRDs changes, so every Certificate and issuer of the cluster is deleted with them. Nothing shows it until certificates end.`,
+		}},
+		{name: "kubernetes/crds-renamed", changes: []Change{updates(kRelease, kSet(now, "installCRDs", "true"), kSet(now, "crds.enabled", "true", "crds.keep", "true"))}},
 		{name: "kubernetes/crds-kept", changes: []Change{updates(kRelease, now, kSet(now, "crds.enabled", "false"))}},
 		{name: "kubernetes/values-tuned", changes: []Change{updates(kRelease, now, kSet(now, "resources.limits.memory", "256Mi", "prometheus.enabled", "true"))}},
 		{name: "kubernetes/webhook-solver-removed", changes: []Change{deletes("helm_release.hetzner", altered(now, "name", "hetzner", "chart", "cert-manager-webhook-hetzner", "values", []any{}))}, want: []string{
@@ -217,9 +221,6 @@ func TestKubernetesIssuers(t *testing.T) {
 		}},
 		{name: "kubernetes/from-manifests-to-the-chart", changes: []Change{deletes("kubernetes_deployment_v1.cm", kMeta("cert-manager", "cert-manager", "spec", []any{attrs{"replicas": "1"}})), creates(kRelease, kHelm("v1.18.2", ""))}, want: []string{
 			`gap kubernetes_deployment_v1.cm: Cert-manager (deployment cert-manager/cert-manager) goes, and helm_release.cert_manager, which replaces it, is made in no order with that: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
-		}},
-		{name: "kubernetes/addon-removed", changes: []Change{deletes("aws_eks_addon.cm", attrs{"addon_name": "cert-manager", "cluster_name": "main"}), deletes("aws_eks_addon.dns", attrs{"addon_name": "coredns", "cluster_name": "main"})}, want: []string{
-			`lost aws_eks_addon.cm: Renewal stops: cert-manager (add-on of the cluster main) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/argo-application-removed", changes: []Change{deletes("kubernetes_manifest.cm", attrs{"manifest": attrs{
 			"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": attrs{"name": "cert-manager", "namespace": "argocd"},

@@ -153,8 +153,9 @@ func accountOf(r *Side, v values) object {
 
 // values are what a release gives to its chart. vague says that some are not known before the apply, or cannot be read.
 type values struct {
-	tree  map[string]any
-	vague bool
+	tree    map[string]any
+	version string // of the chart
+	vague   bool
 }
 
 func (v values) get(path ...string) any { return dig(v.tree, path...) }
@@ -172,20 +173,16 @@ const (
 	crdsGo          // installed, and destroyed with the release
 )
 
-// crds says what the release does with cert-manager's CRDs. installCRDs is what crds.enabled was called before v1.15,
-// without a way to keep them; since then crds.keep is true unless it is set.
+// crds says what the release does with cert-manager's CRDs. They are kept when the release goes, unless crds.keep is
+// false. installCRDs is what crds.enabled was called before v1.15, when nothing kept them.
 func (v values) crds() int {
-	switch {
-	case scalar(v.get("crds", "enabled")) == "true" && scalar(v.get("crds", "keep")) == "false":
-		return crdsGo
-	case scalar(v.get("crds", "enabled")) == "true":
-		return crdsKept
-	case scalar(v.get("installCRDs")) == "true" && scalar(v.get("crds", "keep")) == "true":
-		return crdsKept
-	case scalar(v.get("installCRDs")) == "true":
+	if scalar(v.get("crds", "enabled")) != "true" && scalar(v.get("installCRDs")) != "true" {
+		return crdsNone
+	}
+	if m := semantic.FindStringSubmatch(v.version); scalar(v.get("crds", "keep")) == "false" || m != nil && number(m[1]) < 2 && number(m[2]) < 15 {
 		return crdsGo
 	}
-	return crdsNone
+	return crdsKept
 }
 
 // maxSets bounds how many single values are read of a release.
@@ -193,7 +190,7 @@ const maxSets = 2000
 
 // valuesOf merges the documents and the single values of a release, later ones over earlier ones, as Helm does.
 func valuesOf(r *Side) values {
-	v := values{tree: map[string]any{}}
+	v := values{tree: map[string]any{}, version: chartVersion(r)}
 	if !r.Known("values") {
 		v.vague = true
 	}

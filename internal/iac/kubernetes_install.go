@@ -78,14 +78,3 @@ func (s *State) definition(r *Side, p paper) []Tie {
 		Repair: "Keep the CRD, whatever becomes of who installed it.",
 	}}
 }
-
-// addon reads cert-manager as an add-on of a cluster at AWS.
-func addon(st *State, r *Side) []Tie {
-	if r.Text("addon_name") != "cert-manager" {
-		return nil
-	}
-	cluster := r.Text("cluster_name")
-	t := st.renewer(r, object{kind: "addon", namespace: cluster, name: "cert-manager"}, "cert-manager", "add-on of the cluster "+cluster)
-	t.Scope = Path{"kubernetes", "clusters", strings.ToLower(cluster)}
-	return []Tie{t}
-}
