@@ -168,5 +168,27 @@ func keyOf(address string) string {
 	return address[i:]
 }
 
+// azureFind is Find by way of an index, for what is looked for again and again.
+func azureFind(st *State, attribute, value string, types ...string) *Side {
+	if value == "" {
+		return nil
+	}
+	for _, kind := range types {
+		index := once(st, "azure "+kind+" by "+attribute, func() map[string]*Side {
+			out := map[string]*Side{}
+			for _, r := range st.Of(kind) {
+				if v := strings.ToLower(r.Text(attribute)); v != "" && out[v] == nil {
+					out[v] = r
+				}
+			}
+			return out
+		})
+		if r := index[strings.ToLower(value)]; r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
 // id is the id that the cloud has for a resource; empty before it is made.
 func id(r *Side) string { return r.Text("id") }

@@ -83,7 +83,7 @@ func azureDeny(st *State, r *Side) []Tie {
 // azurePolicy reads the assignment of a policy whose definition the plan holds and which denies something about DNS. What
 // other policies do, only the cloud can tell.
 func azurePolicy(st *State, r *Side) []Tie {
-	d := st.Find("id", r.Text("policy_definition_id"), "azurerm_policy_definition")
+	d := azureFind(st, "id", r.Text("policy_definition_id"), "azurerm_policy_definition")
 	if d == nil {
 		d = azureRefer(st, r, "policy_definition_id", "azurerm_policy_definition")
 	}

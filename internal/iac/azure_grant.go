@@ -139,10 +139,18 @@ func azureRelevant(st *State, t *Tie, role azureRole, scope azureScope) bool {
 		t.Idle = !holds
 	case role.private && !role.public:
 		t.Doubt, t.Certain = "the zone is private, and only an authority of your own can look into it", true
+	case !role.broad && otherEnds(t.Who) && !azureWorkload(st, t.Principal):
+		t.Doubt, t.Certain = "it is called like something that writes DNS records for other ends", true
 	case role.broad && zone == "" && !holds:
 		t.Doubt = role.name + " is made for much more than DNS, and the plan shows no DNS zone in " + scope.place
 	}
 	return true
+}
+
+// otherEnds reports whether a name is that of a program which writes records of hosts.
+func otherEnds(name string) bool {
+	n := strings.ToLower(name)
+	return !renewerLike(n) && (strings.Contains(n, "external-dns") || strings.Contains(n, "externaldns") || strings.Contains(n, "external_dns"))
 }
 
 // azureNew is the name of a principal that does not exist yet: the plan does not know its id because the resource that has
@@ -186,7 +194,7 @@ func azureWho(st *State, principal string) (who string, also []string) {
 	if address, ok := strings.CutPrefix(principal, "new:"); ok {
 		return "the new " + address, nil
 	}
-	if r := st.Find("principal_id", principal, "azurerm_user_assigned_identity"); r != nil {
+	if r := azureFind(st, "principal_id", principal, "azurerm_user_assigned_identity"); r != nil {
 		return "the identity " + r.Text("name"), nonEmpty(r.Text("client_id"), id(r))
 	}
 	for _, r := range st.Of("azapi_resource") {
@@ -194,10 +202,10 @@ func azureWho(st *State, principal string) (who string, also []string) {
 			return "the identity " + r.Text("name"), nonEmpty(azureOutput(r, "clientId"), id(r))
 		}
 	}
-	if r := st.Find("object_id", principal, "azuread_service_principal"); r != nil {
+	if r := azureFind(st, "object_id", principal, "azuread_service_principal"); r != nil {
 		return "the service principal " + orElse(r.Text("display_name"), principal), nonEmpty(r.Text("client_id"), r.Text("application_id"))
 	}
-	if r := st.Find("object_id", principal, "azuread_group"); r != nil {
+	if r := azureFind(st, "object_id", principal, "azuread_group"); r != nil {
 		return "the group " + r.Text("display_name"), azureMembers(st, principal)
 	}
 	return "", nil
@@ -240,7 +248,7 @@ func azureMembers(st *State, group string) (out []string) {
 			out = append(out, strings.ToLower(r.Text("member_object_id")))
 		}
 	}
-	if g := st.Find("object_id", group, "azuread_group"); g != nil {
+	if g := azureFind(st, "object_id", group, "azuread_group"); g != nil {
 		for _, m := range g.Texts("members") {
 			out = append(out, strings.ToLower(m))
 		}
@@ -276,7 +284,7 @@ func azureMember(st *State, r *Side) []Tie {
 		return nil
 	}
 	name := group
-	if g := st.Find("object_id", group, "azuread_group"); g != nil {
+	if g := azureFind(st, "object_id", group, "azuread_group"); g != nil {
 		name = g.Text("display_name")
 	}
 	return azureThrough(st, group, name, member)

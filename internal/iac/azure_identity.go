@@ -108,7 +108,7 @@ func azureServicePrincipal(st *State, r *Side) []Tie {
 // azureObject is the object id of the service principal of an application; the client id where the plan shows none.
 func azureObject(st *State, client string) string {
 	for _, attribute := range []string{"client_id", "application_id"} {
-		if sp := st.Find(attribute, client, "azuread_service_principal"); sp != nil && sp.Text("object_id") != "" {
+		if sp := azureFind(st, attribute, client, "azuread_service_principal"); sp != nil && sp.Text("object_id") != "" {
 			return sp.Text("object_id")
 		}
 	}
@@ -155,7 +155,7 @@ func azureParent(st *State, r *Side, attribute string) (principal, who string, a
 	v := r.Text(attribute)
 	for _, kind := range []string{"azurerm_user_assigned_identity", "azuread_application", "azuread_application_registration", "azuread_service_principal"} {
 		for _, by := range []string{"id", "object_id"} {
-			s := st.Find(by, v, kind)
+			s := azureFind(st, by, v, kind)
 			if s == nil && v == "" && by == "id" {
 				s = azureRefer(st, r, attribute, kind)
 			}

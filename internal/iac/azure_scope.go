@@ -1,7 +1,6 @@
 package iac
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -65,18 +64,19 @@ type azureZoneAt struct {
 // azureZones lists the DNS zones that a side of a plan shows: zones, records in them, and scopes of assignments.
 func azureZones(st *State) []azureZoneAt {
 	return once(st, "azure zones", func() (out []azureZoneAt) {
+		at := map[string]int{}
 		add := func(id string, itself bool) {
 			p := PathOf(id)
 			if len(p) < 8 || p[4] != "providers" || p[5] != "microsoft.network" || p[6] != "dnszones" && p[6] != "privatednszones" {
 				return
 			}
 			p = p[:8:8]
-			for i := range out {
-				if out[i].path.String() == p.String() {
-					out[i].itself = out[i].itself || itself
-					return
-				}
+			key := p.String()
+			if i, ok := at[key]; ok {
+				out[i].itself = out[i].itself || itself
+				return
 			}
+			at[key] = len(out)
 			out = append(out, azureZoneAt{path: p, name: p[7], private: p[6] == "privatednszones", itself: itself})
 		}
 		for _, kind := range []string{"azurerm_dns_zone", "azurerm_private_dns_zone"} {
@@ -109,7 +109,16 @@ func azureZones(st *State) []azureZoneAt {
 // azureHolds reports whether a plan shows a DNS zone within a scope that an authority may look into. Private zones of
 // Azure's own services do not count.
 func azureHolds(st *State, scope Path) bool {
-	return slices.ContainsFunc(azureZones(st), func(z azureZoneAt) bool { return !azureService(z.name) && scope.Covers(z.path) })
+	above := once(st, "azure places with zones", func() map[string]bool {
+		out := map[string]bool{}
+		for _, z := range azureZones(st) {
+			for n := 0; n <= len(z.path) && !azureService(z.name); n++ {
+				out[z.path[:n].String()] = true
+			}
+		}
+		return out
+	})
+	return above[strings.ToLower(scope.String())]
 }
 
 // azureService reports whether a private zone belongs to one of Azure's own services, where nothing is validated.

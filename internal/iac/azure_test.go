@@ -28,6 +28,9 @@ func TestAzureIdentities(t *testing.T) {
 		}), inventory: azCertificates(), want: []string{
 			"lost azurerm_user_assigned_identity.cm: hosted-eu and www stop renewing: the identity cert-manager is made anew, and it gets another object id and another client id, which grants, federated credentials and service accounts do not name. hosted-eu is due for renewal on 24 Sep 2026 14:55 UTC, in 2 days, and ends on 8 Oct 2026 14:55 UTC, in 16 days; until then everything looks fine.",
 		}},
+		{name: "azure/external-dns", changes: []Change{keeps("azurerm_user_assigned_identity.dns", azUser("external-dns", azOtherID)), deletes("azurerm_role_assignment.dns", azAssigned(zoneID, "DNS Zone Contributor", azOtherID)), all[0]}, want: []string{
+			"unknown azurerm_role_assignment.dns: The identity external-dns loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: it is called like something that writes DNS records for other ends.",
+		}},
 		{name: "azure/identity-removed", changes: []Change{deletes("azurerm_user_assigned_identity.cm", identity), deletes("azurerm_role_assignment.cm", azGrant())}, want: []string{
 			"lost azurerm_user_assigned_identity.cm: Renewal stops: the identity cert-manager is destroyed. Nothing shows it until certificates end.",
 		}},

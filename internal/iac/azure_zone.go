@@ -99,8 +99,8 @@ func azureFresh(st *State, zone string) bool {
 	if !st.After || st.other == nil {
 		return false
 	}
-	z := st.Find("name", zone, "azurerm_dns_zone")
-	return z != nil && z.Change.Do == Create && st.other.Find("name", zone, "azurerm_dns_zone") == nil
+	z := azureFind(st, "name", zone, "azurerm_dns_zone")
+	return z != nil && z.Change.Do == Create && azureFind(st.other, "name", zone, "azurerm_dns_zone") == nil
 }
 
 // azureRecords are the record sets of one side that may stand in the way of a challenge.
