@@ -11,7 +11,7 @@ go build -buildvcs=false -o "$bin/testrun" ./scripts/testrun
 cd e2e
 go vet ./...
 tofu=$(go run ./build)
-"$tofu" version
+TF_CLI_CONFIG_FILE=/dev/null "$tofu" version
 if [[ -n ${UPDATE:-} ]]; then
   go test -count=1 . -run '^TestScenes$' -update
 fi
