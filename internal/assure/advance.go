@@ -490,17 +490,3 @@ func (a *advance) resolve(i *Incident) {
 		a.notices = append(a.notices, a.notice(i, NoticeResolve, i.Told[route], i.Severity, route))
 	}
 }
-
-func sameIncident(a, b Incident) bool {
-	told := maps.Equal(a.Told, b.Told)
-	a.Told, b.Told = nil, nil
-	return told && incidentFields(a) == incidentFields(b)
-}
-
-// incidentFields is an incident as a comparable value.
-func incidentFields(i Incident) [23]any {
-	return [23]any{
-		i.Speaker, i.Round, i.Eased, i.EasedAt.UTC(), i.ID, i.Cause, i.State, i.Link, i.Reason, i.Severity, i.Stage, i.Since.UTC(), i.OpenedAt.UTC(), i.HurtsAt.UTC(),
-		i.Summary, i.Impact, i.Action, i.Basis, i.AckedBy, i.AckedAt.UTC(), i.AckedStage, i.ResolvedAt.UTC(), i.Resolution,
-	}
-}

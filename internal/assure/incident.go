@@ -1,6 +1,9 @@
 package assure
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // IncidentID is derived from the cause and the moment of opening, so that opening twice is the same incident. It is
 // short enough to be read aloud.
@@ -138,4 +141,18 @@ type Changes struct {
 // Empty reports whether there is nothing to commit.
 func (c Changes) Empty() bool {
 	return len(c.Incidents)+len(c.Touches)+len(c.Cleared)+len(c.Notices)+len(c.Events) == 0
+}
+
+func sameIncident(a, b Incident) bool {
+	told := maps.Equal(a.Told, b.Told)
+	a.Told, b.Told = nil, nil
+	return told && incidentFields(a) == incidentFields(b)
+}
+
+// incidentFields is an incident as a comparable value.
+func incidentFields(i Incident) [23]any {
+	return [23]any{
+		i.Speaker, i.Round, i.Eased, i.EasedAt.UTC(), i.ID, i.Cause, i.State, i.Link, i.Reason, i.Severity, i.Stage, i.Since.UTC(), i.OpenedAt.UTC(), i.HurtsAt.UTC(),
+		i.Summary, i.Impact, i.Action, i.Basis, i.AckedBy, i.AckedAt.UTC(), i.AckedStage, i.ResolvedAt.UTC(), i.Resolution,
+	}
 }
