@@ -165,6 +165,9 @@ func azureNew(st *State, r *Side, attribute string) string {
 			}
 		}
 	}
+	refs = slices.DeleteFunc(slices.Clone(refs), func(ref string) bool {
+		return ref == "each.key" || ref == "count.index" // which of several, and never what
+	})
 	if len(refs) == 0 {
 		return ""
 	}
