@@ -264,6 +264,8 @@ func awsScenes() []scene {
 		{name: "aws/trust-other-service-account", changes: []Change{updates(cmRoleAt, cmRole, with(cmRole, "assume_role_policy", trusts(awsIssuer, "system:serviceaccount:certs:cert-manager"))), keeps(cmPolicyAt, cmPolicy), keeps(cmAttach, cmHeld), zoneAt}},
 		{name: "aws/trust-widened", changes: []Change{updates(cmRoleAt, cmRole, with(cmRole, "assume_role_policy", webIdentity(awsIssuer, "StringLike", "system:serviceaccount:cert-*:*"))), keeps(cmPolicyAt, cmPolicy), keeps(cmAttach, cmHeld), zoneAt}},
 		{name: "aws/trust-narrowed", changes: []Change{updates(cmRoleAt, with(cmRole, "assume_role_policy", webIdentity(awsIssuer, "StringLike", "system:serviceaccount:cert-manager:*")), cmRole), keeps(cmPolicyAt, cmPolicy), keeps(cmAttach, cmHeld), zoneAt}},
+		{name: "aws/trust-narrowed-to-another", changes: []Change{updates(cmRoleAt, with(cmRole, "assume_role_policy", webIdentity(awsIssuer, "StringLike", "system:serviceaccount:*:*")), with(cmRole, "assume_role_policy", trusts(awsIssuer, "system:serviceaccount:web:web"))), keeps(cmPolicyAt, cmPolicy), keeps(cmAttach, cmHeld), zoneAt}},
+		{name: "aws/trust-under-a-condition", changes: []Change{updates(cmRoleAt, with(cmRole, "assume_role_policy", podTrust), with(cmRole, "assume_role_policy", doc(when(attrs{"Effect": "Allow", "Action": []string{"sts:AssumeRole", "sts:TagSession"}, "Principal": attrs{"Service": "pods.eks.amazonaws.com"}}, "StringEquals", "aws:SourceAccount", "123456789012")))), keeps(cmPolicyAt, cmPolicy), keeps(cmAttach, cmHeld), zoneAt}},
 		{name: "aws/trust-unknown", changes: []Change{change(Update, cmRoleAt, cmRole, without(cmRole, "assume_role_policy"), unknowns("assume_role_policy")), keeps(cmPolicyAt, cmPolicy), keeps(cmAttach, cmHeld), zoneAt}},
 		{name: "aws/provider-audience-dropped", changes: base(keeps(cmAttach, cmHeld), updates("aws_iam_openid_connect_provider.eks", provider, with(provider, "client_id_list", []string{"vault"})))},
 		{name: "aws/provider-removed", changes: base(keeps(cmAttach, cmHeld), deletes("aws_iam_openid_connect_provider.eks", provider))},
@@ -301,6 +303,7 @@ func awsScenes() []scene {
 		{name: "aws/validation-removed", changes: base(validation, keeps("aws_acm_certificate.www", certificate))},
 		{name: "aws/validation-removed-with-its-certificate", changes: base(validation, deletes("aws_acm_certificate.www", certificate))},
 		{name: "aws/delegation-removed", changes: base(deletes("aws_route53_record.ns", record53(zone1, "eu.example.com", "NS", "ns-1.awsdns-01.org.", "ns-2.awsdns-02.com.")))},
+		{name: "aws/delegation-of-a-zone-in-use-removed", changes: base(keeps(cmAttach, cmHeld), deletes("aws_route53_record.ns", record53(zone2, "example.com", "NS", "ns-1.awsdns-01.org.", "ns-2.awsdns-02.com.")))},
 		{name: "aws/signing-key-removed", changes: base(deletes("aws_route53_key_signing_key.main", attrs{"hosted_zone_id": zone1, "name": "ksk1", "status": "ACTIVE", "id": zone1 + ",ksk1"}))},
 		{name: "aws/service-control-policy", changes: []Change{
 			creates("aws_organizations_policy_attachment.root", attrs{"policy_id": "p-1", "target_id": "r-a1b2"}), keeps("aws_organizations_policy.freeze", attrs{"id": "p-1", "name": "freeze", "type": "SERVICE_CONTROL_POLICY", "content": doc(deny("*", "route53:*"))}),

@@ -85,10 +85,13 @@ var awsSaid = map[string][]string{
 		"narrowed aws_iam_role.cert_manager: Renewal is cut back: the role cert-manager keeps route53:ChangeResourceRecordSets (policy cert-manager-dns) on the hosted zone example.com only under a condition: permissions boundary within arn:aws:iam::123456789012:policy/company-limits. Nothing shows it until certificates end.",
 	},
 	"aws/trust-other-service-account": {
-		"lost aws_iam_role.cert_manager: Renewal stops: the trust by which a workload acts as the role cert-manager changes, so system:serviceaccount:cert-manager:cert-manager can no longer act as it. Nothing shows it until certificates end.",
+		"lost aws_iam_role.cert_manager: Renewal stops: the trust by which a workload acts as the role cert-manager changes, so system:serviceaccount:cert-manager:cert-manager of oidc.eks.eu-west-1.amazonaws.com/id/0A1B2C3D4E5F60718293A4B5C6D7E8F9 can no longer act as it. Nothing shows it until certificates end.",
 	},
-	"aws/trust-narrowed": {
-		"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes. Nobody can tell from this plan whether renewal rests on it: system:serviceaccount:cert-manager:cert-manager still may, and nothing shows who else does.",
+	"aws/trust-narrowed-to-another": {
+		"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes. Nobody can tell from this plan whether renewal rests on it: system:serviceaccount:web:web still may, and nothing shows who else does.",
+	},
+	"aws/trust-under-a-condition": {
+		"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes. Nobody can tell from this plan whether renewal rests on it: pods.eks.amazonaws.com still may, under a condition: aws:sourceaccount stringequals 123456789012.",
 	},
 	"aws/trust-unknown": {
 		"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes, and nobody can tell whether renewal goes on: its scope and condition are known only after the apply.",
@@ -174,6 +177,9 @@ var awsSaid = map[string][]string{
 	"aws/delegation-removed": {
 		"unknown aws_route53_record.ns: The NS record eu.example.com is destroyed. Nobody can tell from this plan whether renewal rests on it: the plan does not tell whether names in eu.example.com have certificates.",
 	},
+	"aws/delegation-of-a-zone-in-use-removed": {
+		"lost aws_route53_record.ns: Renewal stops: the NS record example.com is destroyed, so the authority no longer finds the challenges of names in example.com. Nothing shows it until certificates end.",
+	},
 	"aws/signing-key-removed": {
 		"unknown aws_route53_key_signing_key.main: The DNSSEC key signing key ksk1 of example.com is destroyed. Nobody can tell from this plan whether renewal rests on it: the plan does not tell whether the parent of example.com has a DS record.",
 	},
@@ -220,7 +226,7 @@ var awsSaid = map[string][]string{
 		"lost aws_iam_role_policy.assume: Renewal stops: the trust by which a workload acts as the role zones changes, so the role cert-manager can no longer act as it. Nothing shows it until certificates end.",
 	},
 	"aws/trust-of-who-goes-on": {
-		"lost aws_iam_role.certs: Renewal stops: the trust by which a workload acts as the role certs changes, so system:serviceaccount:certs:certs can no longer act as it. Nothing shows it until certificates end.",
+		"lost aws_iam_role.certs: Renewal stops: the trust by which a workload acts as the role certs changes, so system:serviceaccount:certs:certs of oidc.eks.eu-west-1.amazonaws.com/id/0A1B2C3D4E5F60718293A4B5C6D7E8F9 can no longer act as it. Nothing shows it until certificates end.",
 	},
 	"aws/condition-names-lost-known": {
 		"narrowed aws_iam_policy.cert_manager_dns: shop may stop renewing: the role cert-manager loses route53:ChangeResourceRecordSets (policy cert-manager-dns) on the hosted zone example.com and has only route53:ChangeResourceRecordSets (policy cert-manager-dns) on the records _acme-challenge.www.example.com of the hosted zone example.com left. shop is due for renewal on 28 Sep 2026 14:55 UTC, in 6 days, and ends on 28 Oct 2026 14:55 UTC, in 36 days; until then everything looks fine.",

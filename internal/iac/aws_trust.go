@@ -164,14 +164,14 @@ func (s *State) awsTrustTies(r *Side) (out []Tie) {
 		return nil // it is said of the role
 	}
 	tie := func(t *awsTrust) Tie {
-		at := t.actor
+		at := strings.ReplaceAll(t.actor, "\x00", "*")
 		if t.via != "" && t.sub != "*" {
 			at += " of " + t.from
 		}
 		return Tie{
 			Kind: KindTrust, Principal: s.awsNamed(who), Who: s.awsCalledFor(who), Also: s.awsAlso(who), Permission: t.verb, Scope: t.scope, At: at,
 			Condition: t.condition(), Idle: s.awsWeights()[who] != awsFirm, Object: "trust " + who.name + " " + t.scope.String(),
-			Effect: strings.ReplaceAll(t.actor, "\x00", "*") + " can no longer act as it",
+			Effect: at + " can no longer act as it",
 		}
 	}
 	if !known {
@@ -191,8 +191,17 @@ func (s *State) awsTrustTies(r *Side) (out []Tie) {
 	for i := range list {
 		t := tie(&list[i])
 		for j := range left {
-			if u := &left[j]; list[i].covers(u) && !u.covers(&list[i]) && !slices.ContainsFunc(left, func(w awsTrust) bool { return w.covers(&list[i]) }) {
-				t.Doubt, t.Unknown = u.actor+" still may, and nothing shows who else does", []Part{PartScope}
+			u := &left[j]
+			if !list[i].covers(u) || u.covers(&list[i]) || slices.ContainsFunc(left, func(w awsTrust) bool { return w.covers(&list[i]) }) {
+				continue
+			}
+			switch {
+			case u.condition() != list[i].condition():
+				t.Effect, t.Doubt = "", u.actor+" still may, under a condition: "+u.condition()
+			case awsRenewer.MatchString(u.actor):
+				t = tie(u) // of all who might, this one renews
+			default:
+				t.Effect, t.Doubt = "", u.actor+" still may, and nothing shows who else does"
 			}
 		}
 		out = append(out, t)

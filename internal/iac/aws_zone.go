@@ -87,7 +87,17 @@ func awsRecord(s *State, r *Side) []Tie {
 	if !ok {
 		return nil
 	}
-	return append(recordTies(s, rec, awsRecords), s.awsValidation(rec)...)
+	ties := recordTies(s, rec, awsRecords)
+	if rec.kind == "NS" {
+		for _, st := range s.sides() {
+			for _, z := range st.Of("aws_route53_zone") {
+				if t := awsHostedZone(st, z); len(ties) > 0 && len(t) > 0 && t[0].Doubt == "" && t[0].Principal == ties[0].Principal {
+					ties[0].Doubt = "" // somebody writes challenges in the zone that this delegates to
+				}
+			}
+		}
+	}
+	return append(ties, s.awsValidation(rec)...)
 }
 
 // awsValidation is the record by which AWS's own certificates renew themselves: it must stay for as long as they do.

@@ -82,6 +82,7 @@ func cloudflareScenes() []scene {
 		{name: "cloudflare/token-ends-later", changes: []Change{updates(tokenAt, with(now, "expires_on", "2026-10-01T00:00:00Z"), with(now, "expires_on", "2027-09-01T00:00:00Z")), zone}},
 		{name: "cloudflare/token-off", changes: []Change{updates(tokenAt, now, with(now, "status", "disabled")), zone}},
 		{name: "cloudflare/token-unknown", changes: []Change{change(Update, tokenAt, now, without(now, "policies"), unknowns("policies")), zone}},
+		{name: "cloudflare/token-narrowed-with-new-ids", changes: []Change{change(Update, tokenAt, token5(both, "*"), token5(both, cfOther), attrs{"policies": []any{attrs{"id": true, "permission_groups": []any{attrs{"name": true}, attrs{"name": true}}}}}), zone}},
 		{name: "cloudflare/token-denied", changes: []Change{updates(tokenAt, now, with(now, "policies", append(now["policies"].([]attrs), attrs{"effect": "deny", "permission_groups": []attrs{{"id": dnsWriteGroup}}, "resources": attrs{cfZoneKey + cfZone: "*"}}))), zone}},
 		{name: "cloudflare/token-forgotten", changes: []Change{change(Forget, tokenAt, now, nil, nil), zone}},
 		{name: "cloudflare/account-token-removed", changes: []Change{deletes("cloudflare_account_token.dns", with(now, "account_id", cfAccount,

@@ -38,6 +38,9 @@ var cloudflareSaid = map[string][]string{
 	"cloudflare/token-unknown": {
 		"unknown cloudflare_api_token.cert_manager: DNS Write of the API token cert-manager on the zone example.com changes, and nobody can tell whether renewal goes on: its permission, scope and condition are known only after the apply.",
 	},
+	"cloudflare/token-narrowed-with-new-ids": {
+		"narrowed cloudflare_api_token.cert_manager: Renewal is cut back: the API token cert-manager loses DNS Write on every zone and has only DNS Write on the zone 22b1de5f1c0e4b3ea97bb1e963b06a43 left. Nothing shows it until certificates end.",
+	},
 	"cloudflare/token-denied": {
 		"blocked cloudflare_api_token.cert_manager: Renewal is blocked: a policy of the API token cert-manager that denies DNS Write on the zone example.com forbids more than before, and it may no longer write challenge records there, whatever else allows it. Nothing shows it until certificates end.",
 	},

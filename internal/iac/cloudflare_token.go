@@ -69,13 +69,38 @@ func cloudflareToken(s *State, r *Side) []Tie {
 		}
 		out = append(out, t)
 	}
-	if !r.Known("policy") || !r.Known("policies") {
+	if cloudflareUnknown(r) {
 		t := base
 		t.Kind, t.Rights, t.Permission, t.Scope, t.At = KindGrant, RightAll, "DNS Write", Path{"zones"}, "every zone"
 		t.Unknown = append(slices.Clone(t.Unknown), PartRights, PartScope, PartCondition)
 		out = append(out, t)
 	}
 	return out
+}
+
+// cloudflareUnknown reports whether the plan does not know what a token allows. Ids of its policies do not matter, and are
+// unknown in every plan that changes one.
+func cloudflareUnknown(r *Side) bool {
+	for _, list := range []string{"policy", "policies"} {
+		if _, known := r.Get(list); !known {
+			return true
+		}
+		for i := range min(r.Len(list), 1000) {
+			if !r.Known(list, i, "resources") {
+				return true
+			}
+			if _, known := r.Get(list, i, "permission_groups"); !known {
+				return true
+			}
+			for g := range min(r.Len(list, i, "permission_groups"), 1000) {
+				_, isID := r.Get(list, i, "permission_groups", g)
+				if _, known := r.Get(list, i, "permission_groups", g, "id"); !known || !isID {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // cloudflareLimit is what a token is limited to besides its policies.
