@@ -101,7 +101,7 @@ type RenewerDNS struct {
 	Lego *Lego `yaml:"lego"`
 	// Propagation is how long a new record may take until every server shows it. Left out, 10m.
 	Propagation Duration `yaml:"propagation"`
-	// TTL is for how long resolvers may remember what is written, at least 1s. Left out, 1m. Lego's writers have settings of
+	// TTL is for how long resolvers may remember what is written, from 1s to 1d. Left out, 1m. Lego's writers have settings of
 	// their own for it.
 	TTL Duration `yaml:"ttl"`
 	// PublicResolvers are asked for the record once all authoritative servers show it, as IP addresses with or without a

@@ -7,10 +7,13 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/net/idna"
 
 	"github.com/notafter/notafter/internal/assure"
 )
@@ -123,7 +126,17 @@ func (v *validator) certificates() {
 			if v.full() {
 				return
 			}
-			v.dnsName(fmt.Sprintf("%s.names[%d]", key, j), name)
+			at := fmt.Sprintf("%s.names[%d]", key, j)
+			v.dnsName(at, name)
+			ascii, err := asciiName(name)
+			cert.Names[j] = ascii
+			switch r, ok := v.c.RenewerOf(cert); {
+			case v.complained(at):
+			case err != nil && ok && r.ACME != nil:
+				v.bad(at, "%s cannot be on a certificate: labels are letters, digits and hyphens", quote(name))
+			case slices.Contains(cert.Names[:j], ascii):
+				v.note(at, "%s is listed twice", quote(name))
+			}
 		}
 		v.endpoints(key, cert, credentials)
 		v.renewed(key, cert)
@@ -193,6 +206,24 @@ func (v *validator) dnsName(key, name string) {
 	case wild && (t.IsIP() || !strings.Contains(t.Host, ".")):
 		v.bad(key, "%s: a wildcard needs a domain of at least two labels after it", quote(name))
 	}
+}
+
+// asciiName is a name as it stands on a certificate: lower case, each label in ASCII (RFC 5890), without a full stop at
+// the end. With an error, which says that it cannot stand on one, it is as near to that as it can be.
+func asciiName(name string) (string, error) {
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return ip.Unmap().String(), nil
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	base, wild := strings.CutPrefix(name, "*.")
+	ascii, err := idna.Lookup.ToASCII(base)
+	if err != nil {
+		return name, err
+	}
+	if wild {
+		ascii = "*." + ascii
+	}
+	return ascii, nil
 }
 
 func (v *validator) address(key, s string) {

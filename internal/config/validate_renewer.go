@@ -51,6 +51,7 @@ func (v *validator) renewed(key string, cert *Certificate) {
 			v.bad(at, "an IP address cannot be shown by %s, only by http-01 or tls-alpn-01 (RFC 8738)", challenge)
 		}
 	}
+	v.inZone(key, name, cert, r)
 	if cert.Issued != "" {
 		v.note(key+".issued", "is not needed: notafter renews this certificate itself and knows what was issued")
 	}
@@ -62,6 +63,30 @@ func (v *validator) renewed(key string, cert *Certificate) {
 		v.destinations(key+".install", cert, cert.Install)
 	} else {
 		v.destinations("renewers."+name+".install", cert, r.Install)
+	}
+}
+
+// inZone remarks on names that no record of the zone that is written could be for, which is right only where an alias
+// leads there: most often it is the zone that is misspelt.
+func (v *validator) inZone(key, renewer string, cert *Certificate, r Renewer) {
+	if r.DNS == nil || !r.ACME.challenge().WritesDNS() {
+		return
+	}
+	zone, at := "", join("renewers", renewer)
+	switch d := r.DNS; {
+	case d.Azure != nil:
+		zone, at = d.Azure.Zone, at+".dns.azure.zone"
+	case d.RFC2136 != nil:
+		zone, at = d.RFC2136.Zone, at+".dns.rfc2136.zone"
+	}
+	zone, _ = asciiName(zone)
+	if zone == "" {
+		return
+	}
+	for i, n := range cert.Names {
+		if n = strings.TrimPrefix(n, "*."); n != zone && !strings.HasSuffix(n, "."+zone) {
+			v.note(fmt.Sprintf("%s.names[%d]", key, i), "%s is not in %s, the zone of %s: right only where an alias (CNAME) of _acme-challenge.%s leads into it", quote(n), quote(zone), at, n)
+		}
 	}
 }
 
@@ -225,6 +250,9 @@ func (v *validator) writer(key string, d *RenewerDNS, challenge Challenge) {
 	}
 	if v.given(key + ".ttl") {
 		v.atLeast(key+".ttl", d.TTL, time.Second)
+		if d.TTL.Std() > 24*time.Hour {
+			v.bad(key+".ttl", "%s is too long: nobody must remember a challenge of yesterday's; want at most 1d", d.TTL)
+		}
 	}
 	if a := d.Azure; a != nil {
 		v.zone(key+".azure.zone", a.Zone)
