@@ -237,3 +237,34 @@ channels:
 		t.Errorf("%d notes about places, want 2:\n%s", n, &errs)
 	}
 }
+
+// What is wrong with a renewer is told once, however many certificates it has, and at the key that is wrong.
+func TestConfigCheckTellsARenewersProblemOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "notafter.yaml")
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("no*base64*at*all"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := `certificates:
+  - {name: shop, names: [shop.example.com], endpoints: [shop.example.com], renewer: le}
+  - {name: wiki, names: [wiki.example.com], endpoints: [wiki.example.com], renewer: le}
+renewers:
+  le:
+    acme: {directory: "https://ca.example.com/dir", eab: {key_id: k, hmac: "file:secret"}}
+    dns: {rfc2136: {server: ns1.example.com, key: k, secret: "file:secret"}}
+channels:
+  hook: {webhook: {url: "https://hooks.example.com/", secret: "file:secret"}}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	p := testProgram(&out, &errs)
+	if code := p.run(t.Context(), []string{"config", "check", "--secrets", file}); code != exitUsage {
+		t.Fatalf("status %d: %s", code, &errs)
+	}
+	if got := errs.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "notafter.yaml:6:") || !strings.Contains(got, "renewers.le.acme.eab.hmac: the key of the external account is not base64url") {
+		t.Errorf("it says:\n%s", got)
+	}
+}

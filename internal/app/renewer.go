@@ -67,12 +67,14 @@ func (b *builder) renewers() (_ map[string]*renewer, err error) {
 		}
 	}()
 	var problems []error
+	tried := map[string]bool{}
 	for i := range b.c.Certificates {
 		name := b.c.Certificates[i].Renewer
 		declared, ok := b.c.RenewerOf(&b.c.Certificates[i])
-		if !ok || out[name] != nil {
+		if !ok || tried[name] {
 			continue
 		}
+		tried[name] = true
 		r, err := b.renewer(name, declared)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("renewers.%s: %w", name, err))
@@ -97,7 +99,7 @@ func (b *builder) renewer(name string, d config.Renewer) (*renewer, error) {
 		o.EABKeyID, o.EABKey = d.ACME.EAB.KeyID, d.ACME.EAB.HMAC.Value()
 	}
 	if r.ca, err = renew.NewCA(o); err != nil {
-		return nil, fmt.Errorf("acme.directory: %w", err)
+		return nil, fmt.Errorf("acme.%s: %w", ofCA(err, "directory", "eab"), err)
 	}
 	if s := d.ACME.Staging.Value(); s != "" {
 		o.Directory = s
@@ -106,7 +108,7 @@ func (b *builder) renewer(name string, d config.Renewer) (*renewer, error) {
 			o.EABKeyID, o.EABKey = d.ACME.StagingEAB.KeyID, d.ACME.StagingEAB.HMAC.Value()
 		}
 		if r.staging, err = renew.NewCA(o); err != nil {
-			return nil, fmt.Errorf("acme.staging: %w", err)
+			return nil, fmt.Errorf("acme.%s: %w", ofCA(err, "staging", "staging_eab"), err)
 		}
 	}
 	zones := dnscheck.Options{Resolvers: withPorts(b.c.DNS.Servers), Now: b.now}
@@ -133,6 +135,14 @@ func (b *builder) renewer(name string, d config.Renewer) (*renewer, error) {
 		return nil, fmt.Errorf("rehearse.shadow%w", err)
 	}
 	return r, nil
+}
+
+// ofCA is the key that an error of [renew.NewCA] is about.
+func ofCA(err error, directory, eab string) string {
+	if errors.Is(err, renew.ErrExternalKey) {
+		return eab + ".hmac"
+	}
+	return directory
 }
 
 // pool reads roots; nil for the system's when no file is named.

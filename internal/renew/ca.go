@@ -70,6 +70,9 @@ type CA struct {
 	acct *acme.Account // guarded by gate; nil until it was found or made
 }
 
+// ErrExternalKey says that the key of an external account is not one. It does not quote it.
+var ErrExternalKey = errors.New("the key of the external account is not base64url")
+
 // NewCA checks the options; it makes no request.
 func NewCA(o CAOptions) (*CA, error) {
 	u, err := url.Parse(o.Directory)
@@ -85,7 +88,7 @@ func NewCA(o CAOptions) (*CA, error) {
 		return nil, errors.New("an external account needs both a key id and a key")
 	case o.EABKey != "":
 		if _, err := base64.RawURLEncoding.DecodeString(o.EABKey); err != nil {
-			return nil, errors.New("the key of the external account is not base64url") // the error itself would quote the key
+			return nil, ErrExternalKey // the error itself would quote the key
 		}
 	}
 	if o.Now == nil {
