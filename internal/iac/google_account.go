@@ -110,7 +110,7 @@ func googleTrusts(st *State, r *Side) []Tie {
 		t := Tie{
 			Kind: KindTrust, Principal: email, Who: email, Permission: permission(b), Scope: Path{"workloads", principal},
 			At: who, Condition: b.condition, ID: r.Text("id"), Object: strings.ToLower(email+" "+b.role+" "+b.member) + " " + b.condition,
-			Effect: who + " can no longer act as it", Idle: !st.writer(email) && !renewerName(b.member),
+			Effect: who + " can no longer act as it", Idle: !st.writer(email) && !renewerSpace(who),
 		}
 		if all {
 			t.Members = st.members(list, b)
@@ -185,19 +185,29 @@ func googleKey(st *State, r *Side) []Tie {
 // handedOver reports whether a secret of the plan takes its value from a resource.
 func (s *State) handedOver(r *Side) bool {
 	base, _ := instance(r.Change.Address)
-	resource := strings.TrimPrefix(strings.TrimPrefix(base, r.Change.Module), ".")
 	for _, st := range s.sides() {
-		for _, holder := range secretKinds {
-			for _, q := range st.Of(holder) {
-				for _, attribute := range []string{"data", "data_wo", "binary_data"} {
-					if q.Change.Module == r.Change.Module && mentions(q, attribute, resource) {
-						return true
-					}
+		if once(st, "handed over", st.handed)[base] {
+			return true
+		}
+	}
+	return false
+}
+
+// handed are the resources that secrets of a side take their values from, by their address without key.
+func (s *State) handed() map[string]bool {
+	out := map[string]bool{}
+	for _, holder := range secretKinds {
+		for _, q := range s.Of(holder) {
+			for _, attribute := range []string{"data", "data_wo", "binary_data"} {
+				for _, ref := range q.Change.Refers[attribute] {
+					kind, rest, _ := strings.Cut(ref, ".")
+					name := rest[:len(rest)-len(strings.TrimLeft(rest, letters))]
+					out[strings.TrimPrefix(q.Change.Module+"."+kind+"."+name, ".")] = true
 				}
 			}
 		}
 	}
-	return false
+	return out
 }
 
 // googlePool reads a workload identity pool, or a provider of one, that a member of the plan belongs to.
@@ -263,19 +273,11 @@ func (s *State) workloads() []string {
 			email, _ := s.trustee(r)
 			list, _, _ := s.bindings(r)
 			for _, b := range list {
-				if acts(b.role) && (s.writer(email) || renewerName(b.member)) {
+				if _, who := googlePrincipal(b.member); acts(b.role) && (s.writer(email) || renewerSpace(who)) {
 					out = append(out, strings.ToLower(b.member))
 				}
 			}
 		}
 	}
 	return out
-}
-
-// renewerName reports whether a name is one that people give to who renews certificates.
-func renewerName(s string) bool {
-	s = strings.ToLower(s)
-	return slices.ContainsFunc([]string{"cert-manager", "certmanager", "cert_manager", "acme", "letsencrypt", "lets-encrypt", "lets_encrypt", "certbot", "dns01", "dns-01", "dns_01"}, func(n string) bool {
-		return strings.Contains(s, n)
-	})
 }

@@ -72,13 +72,3 @@ func instance(address string) (base, key string) {
 	}
 	return base, address[len(base)+1 : len(address)-1]
 }
-
-// mentions reports whether the expression for an attribute mentions a resource, by its address without module and key.
-func mentions(r *Side, attribute, resource string) bool {
-	for _, ref := range r.Change.Refers[attribute] {
-		if rest, ok := strings.CutPrefix(ref, resource); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
-			return true
-		}
-	}
-	return false
-}

@@ -1,6 +1,7 @@
 package iac
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -95,28 +96,19 @@ func (s *State) subject(o object) bool {
 
 // trusts is subject for this side.
 func (s *State) trusts(o object) bool {
-	subjects := once(s, "kubernetes subjects", s.subjects)
-	for _, n := range []string{"system:serviceaccount:" + o.namespace + ":" + o.name, "[" + o.namespace + "/" + o.name + "]", "/ns/" + o.namespace + "/sa/" + o.name} {
-		if slices.ContainsFunc(subjects, func(text string) bool { return standsIn(text, n) }) {
-			return true
+	return once(s, "kubernetes subjects", func() map[string]bool {
+		out := map[string]bool{}
+		for _, text := range s.subjects() {
+			for _, m := range subjectName.FindAllStringSubmatch(text, -1) {
+				out[m[1]+m[3]+m[5]+"/"+m[2]+m[4]+m[6]] = true
+			}
 		}
-	}
-	return false
+		return out
+	})[o.namespace+"/"+o.name]
 }
 
-// standsIn reports whether a name stands in a text as a whole.
-func standsIn(text, name string) bool {
-	for {
-		i := strings.Index(text, name)
-		if i < 0 {
-			return false
-		}
-		text = text[i+len(name):]
-		if text == "" || !strings.ContainsAny(text[:1], letters+".") {
-			return true
-		}
-	}
-}
+// subjectName is how the clouds name a service account: in a token's subject, as a member at Google, in a pool of Google's.
+var subjectName = regexp.MustCompile(`system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)|\[([a-z0-9-]+)/([a-z0-9.-]+)\]|/ns/([a-z0-9-]+)/sa/([a-z0-9.-]+)`)
 
 // maxSubject bounds the text in which service accounts are looked for.
 const maxSubject = 64 << 10
@@ -187,7 +179,7 @@ func (s *State) account(r *Side, o object, id, doubt string) []Tie {
 		return nil
 	}
 	t := s.workload(r, o, id, doubt)
-	t.Idle = !s.runs(o) && !renewerName(o.name) && !renewerName(o.namespace) && !s.writer(strings.ToLower(id))
+	t.Idle = !s.runs(o) && !renewerName(o.name) && !renewerSpace(o.namespace) && !s.writer(strings.ToLower(id))
 	if !s.runs(o) {
 		t.Effect = strings.Replace(t.Effect, "cert-manager can no longer sign in", "what runs as it can no longer sign in", 1)
 	}

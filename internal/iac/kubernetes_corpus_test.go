@@ -305,7 +305,7 @@ func TestKubernetesSecrets(t *testing.T) {
 func TestKubernetesHarmless(t *testing.T) {
 	t.Parallel()
 	list := []Change{keeps(kRelease, kHelm("v1.18.2", kValues)), keeps(kIssuer, kACME(letsEncrypt, kSolver("example.com", kClient)))}
-	for _, n := range []string{"billing", "search", "mail", "etl", "external-dns", "ingress-nginx"} {
+	for _, n := range []string{"billing", "search", "mail", "etl", "external-dns", "ingress-nginx", "acme-shop"} {
 		list = append(list,
 			deletes("kubernetes_namespace."+n, kMeta("", n)),
 			deletes("kubernetes_secret."+n, kMeta(n, n+"-password")),

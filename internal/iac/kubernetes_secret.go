@@ -157,7 +157,7 @@ func renewerSecret(o object) bool {
 	if renewerName(name) {
 		return true
 	}
-	return renewerName(o.namespace) && slices.ContainsFunc([]string{"dns", "route53", "cloudflare", "account", "credentials", "token", "secret"}, func(n string) bool {
+	return renewerSpace(o.namespace) && slices.ContainsFunc([]string{"dns", "route53", "cloudflare", "account", "credentials", "token", "secret"}, func(n string) bool {
 		return strings.Contains(name, n)
 	})
 }
@@ -181,7 +181,7 @@ func (s *State) space(r *Side, o object) []Tie {
 		}
 	}
 	if holds == "" {
-		if !renewerName(o.name) {
+		if !renewerSpace(o.name) {
 			return nil
 		}
 		holds = "what it is called after"

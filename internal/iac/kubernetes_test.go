@@ -57,8 +57,17 @@ func TestLeap(t *testing.T) {
 		from, to string
 		doubt    bool
 	}{
-		{"1.18.2", "1.18.3", false}, {"1.18.2", "1.19.0", false}, {"1.18.3", "1.18.2", false}, {"1.18.2", "1.18.2", false}, {"", "1.18.2", false}, {"1.18.2", "latest", false},
-		{"1.16.0", "1.18.0", true}, {"1.18.0", "1.17.4", true}, {"1.18.0", "2.0.0", true}, {"2.0.0", "1.20.0", true}, {"1.18", "1.20", true},
+		{"1.18.2", "1.18.3", false},
+		{"1.18.2", "1.19.0", false},
+		{"1.18.3", "1.18.2", false},
+		{"1.18.2", "1.18.2", false},
+		{"", "1.18.2", false},
+		{"1.18.2", "latest", false},
+		{"1.16.0", "1.18.0", true},
+		{"1.18.0", "1.17.4", true},
+		{"1.18.0", "2.0.0", true},
+		{"2.0.0", "1.20.0", true},
+		{"1.18", "1.20", true},
 	} {
 		if got := leap(x.from, x.to) != ""; got != x.doubt {
 			t.Errorf("from %s to %s: doubt %t, want %t", x.from, x.to, got, x.doubt)
@@ -81,8 +90,13 @@ func TestSetPath(t *testing.T) {
 func TestAccountOf(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct{ release, values, want string }{
-		{"cert-manager", "", "cm/cert-manager"}, {"cert-manager-eu", "", "cm/cert-manager-eu"}, {"eu", "", "cm/eu-cert-manager"}, {"eu", "nameOverride: e", "cm/eu"}, {"x", "fullnameOverride: full", "cm/full"},
-		{"x", "serviceAccount: {name: own}", "cm/own"}, {"x", "namespace: security\nserviceAccount: {name: own}", "security/own"},
+		{"cert-manager", "", "cm/cert-manager"},
+		{"cert-manager-eu", "", "cm/cert-manager-eu"},
+		{"eu", "", "cm/eu-cert-manager"},
+		{"eu", "nameOverride: e", "cm/eu"},
+		{"x", "fullnameOverride: full", "cm/full"},
+		{"x", "serviceAccount: {name: own}", "cm/own"},
+		{"x", "namespace: security\nserviceAccount: {name: own}", "security/own"},
 	} {
 		r := &Side{Change: &Change{}, Values: attrs{"name": x.release, "namespace": "cm", "chart": "cert-manager", "values": []any{x.values}}}
 		if got := accountOf(r, valuesOf(r)).String(); got != x.want {
@@ -104,6 +118,18 @@ func TestValuesOf(t *testing.T) {
 	for name, text := range map[string]string{"an alias": "a: &x 1\nb: *x", "not YAML": "a: [", "nested": strings.Repeat("[", 100), "large": strings.Repeat("a", maxYAML+1)} {
 		if v := valuesOf(&Side{Change: &Change{}, Values: attrs{"values": []any{text}}}); !v.vague {
 			t.Errorf("%s: values that cannot be read are taken for known: %v", name, v.tree)
+		}
+	}
+}
+
+func TestRenewerName(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"cert-manager": true, "ACME_DNS_TOKEN": true, "acme": true, "letsencrypt-prod": true, "certbot": true, "acme-account-key": true, "LE_DNS01_KEY": true,
+		"acme-shop": false, "placement": false, "tls": false, "": false, "acmetool": false,
+	} {
+		if got := renewerName(name); got != want {
+			t.Errorf("%q: %t, want %t", name, got, want)
 		}
 	}
 }

@@ -176,24 +176,22 @@ func azureRuleOf(get func(string) string, all func(string) []string) azureRule {
 
 // azureRules are the rules of a network security group on a side, of the group itself and of single resources.
 func (s *State) azureRules(group string) []azureRule {
-	var out []azureRule
-	for _, r := range s.Of("azurerm_network_security_rule") {
-		if strings.EqualFold(r.Text("network_security_group_name"), group) {
-			rule := azureRuleOf(func(a string) string { return r.Text(a) }, func(a string) []string { return r.Texts(a) })
-			rule.address = r.Change.Address
-			out = append(out, rule)
+	return once(s, "network rules", func() map[string][]azureRule {
+		out := map[string][]azureRule{}
+		add := func(r *Side, group string, rule azureRule) {
+			rule.address, group = r.Change.Address, strings.ToLower(group)
+			out[group] = append(out[group], rule)
 		}
-	}
-	for _, r := range s.Of("azurerm_network_security_group") {
-		for i := range r.Len("security_rule") {
-			if strings.EqualFold(r.Text("name"), group) {
-				rule := azureRuleOf(func(a string) string { return r.Text("security_rule", i, a) }, func(a string) []string { return r.Texts("security_rule", i, a) })
-				rule.address = r.Change.Address
-				out = append(out, rule)
+		for _, r := range s.Of("azurerm_network_security_rule") {
+			add(r, r.Text("network_security_group_name"), azureRuleOf(func(a string) string { return r.Text(a) }, func(a string) []string { return r.Texts(a) }))
+		}
+		for _, r := range s.Of("azurerm_network_security_group") {
+			for i := range r.Len("security_rule") {
+				add(r, r.Text("name"), azureRuleOf(func(a string) string { return r.Text("security_rule", i, a) }, func(a string) []string { return r.Texts("security_rule", i, a) }))
 			}
 		}
-	}
-	return out
+		return out
+	})[strings.ToLower(group)]
 }
 
 // refused is the address of a rule that comes before another one and denies what that one allows; empty when there is none.
@@ -261,8 +259,11 @@ func googleFirewall(st *State, r *Side) []Tie {
 	if !googleOpen(r, "allow") {
 		return nil
 	}
-	for _, o := range st.Of("google_compute_firewall") {
-		if googleOpen(o, "deny") && number(o.Text("priority")) <= number(r.Text("priority")) && last(o.Text("network")) == last(r.Text("network")) && len(o.Texts("target_tags")) == 0 {
+	denying := once(st, "denying firewalls", func() []*Side {
+		return slices.DeleteFunc(slices.Clone(st.Of("google_compute_firewall")), func(o *Side) bool { return !googleOpen(o, "deny") })
+	})
+	for _, o := range denying {
+		if number(o.Text("priority")) <= number(r.Text("priority")) && last(o.Text("network")) == last(r.Text("network")) && len(o.Texts("target_tags")) == 0 {
 			return nil
 		}
 	}
