@@ -75,13 +75,14 @@ import {
 	}()
 
 	w.write(zone+harmless("2"), nil)
-	status, v := guard(t, w.plan(false))
+	status, v := w.guard(w.plan(false))
 	if status != 1 || v.Class != "lost" || v.lines() != "lost azurerm_role_assignment.renewer\n" || v.Findings[0].Principal != estate.ObjectID {
 		t.Fatalf("the guard lets the plan pass with status %d: %s", status, v.raw)
 	}
 	if status, said := w.apply(); status != 0 {
 		t.Fatalf("tofu apply ended with status %d:\n%s", status, said)
 	}
+	wantGrants(t, w)
 	gone := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -102,7 +103,7 @@ import {
 	}
 
 	w.write(zone+grant+harmless("2"), nil)
-	if status, v := guard(t, w.plan(false)); status != 0 {
+	if status, v := w.guard(w.plan(false)); status != 0 {
 		t.Errorf("the guard refuses the repair: %s", v.raw)
 	}
 	w.converge()

@@ -44,7 +44,7 @@ func (s scene) play(t *testing.T) {
 	}
 	w.write(s.after, s.later)
 	plan := w.plan(s.broken, s.flags...)
-	status, v := guard(t, plan)
+	status, v := w.guard(plan)
 	if v.Class != s.class || v.lines() != s.want || status != statusOf(s.class) {
 		t.Errorf("the guard says %s with status %d:\n%swant %s with status %d:\n%s\n%s", v.Class, status, v.lines(), s.class, statusOf(s.class), s.want, v.raw)
 	}

@@ -311,7 +311,7 @@ func rekeyed() []scene {
 				if code := answered(w.azure, http.MethodPut); code != "409 RoleAssignmentExists" {
 					t.Errorf("the creation was answered with %s", code)
 				}
-				if status, v := guard(t, w.plan(false)); status != 0 {
+				if status, v := w.guard(w.plan(false)); status != 0 {
 					t.Errorf("the guard refuses the repair: %s", v.raw)
 				}
 				if status, said := w.apply(); status != 0 {

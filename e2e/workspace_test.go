@@ -179,23 +179,30 @@ func (v verdict) lines() string {
 	return out.String()
 }
 
-// guard has the program judge a plan, as a pipe in a shell would, and returns its exit status and verdict.
-func guard(t *testing.T, plan []byte) (int, verdict) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), tools.notafter, "guard", "--output", "json", "-") //nolint:gosec // built by the toolbox
-	cmd.Dir, cmd.Stdin = t.TempDir(), bytes.NewReader(plan)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+// notafter runs the program in the workspace, with what it reads, and returns its exit status and what it printed and said.
+func (w *workspace) notafter(in []byte, args ...string) (status int, printed, said string) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), tools.notafter, args...) //nolint:gosec // built by the toolbox
+	cmd.Dir, cmd.Env, cmd.Stdin = w.dir, w.env, bytes.NewReader(in)
+	var out, all bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &all), &all
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("run notafter guard: %v", err)
+		w.t.Fatalf("run notafter %s: %v", strings.Join(args, " "), err)
 	}
-	v := verdict{raw: out.String()}
-	if err := json.Unmarshal(out.Bytes(), &v); err != nil {
-		t.Fatalf("the verdict is no JSON: %v\n%s%s", err, &out, &errs)
+	return cmd.ProcessState.ExitCode(), out.String(), all.String()
+}
+
+// guard has the program judge a plan, as a pipe in a shell would, and returns its exit status and verdict.
+func (w *workspace) guard(plan []byte) (int, verdict) {
+	w.t.Helper()
+	status, printed, said := w.notafter(plan, "guard", "--output", "json", "-")
+	v := verdict{raw: printed}
+	if err := json.Unmarshal([]byte(printed), &v); err != nil {
+		w.t.Fatalf("the verdict is no JSON: %v\n%s", err, said)
 	}
-	return cmd.ProcessState.ExitCode(), v
+	return status, v
 }
 
 // statuses are the exit statuses of the guard's contract; every other class is 1.

@@ -10,7 +10,7 @@ trap 'rm -rf "$bin"' EXIT
 go build -buildvcs=false -o "$bin/testrun" ./scripts/testrun
 cd e2e
 go vet ./...
-tofu=$(go run ./build)
+tofu=$(go run -buildvcs=false ./build)
 TF_CLI_CONFIG_FILE=/dev/null "$tofu" version
 if [[ -n ${UPDATE:-} ]]; then
   go test -count=1 . -run '^TestScenes$' -update
