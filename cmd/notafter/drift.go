@@ -52,7 +52,7 @@ Exit statuses
 				if len(args) > 0 || o.config != "" || o.recorded {
 					return misuse("--plan reads a plan and nothing else: give it alone, or with --output")
 				}
-				return p.runDriftOfPlan(o)
+				return p.runDriftOfPlan(cmd.Context(), o)
 			}
 			return p.runDrift(cmd.Context(), o, once(args))
 		},

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"context"
+
 	"github.com/notafter/notafter/internal/iac"
 )
 
 // runDriftOfPlan says which of the drift that a plan tells of renewal rests on. What the plan would do about it is guard's
 // question: here every resource stays as it is.
-func (p *program) runDriftOfPlan(o driftOptions) error {
-	plan, err := p.readPlan(o.plan)
+func (p *program) runDriftOfPlan(ctx context.Context, o driftOptions) error {
+	plan, err := p.readPlan(ctx, o.plan)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,10 +40,11 @@ A finding can be let pass for a time: somebody answers for it, by name, in ` + i
 plan or in the working directory. Each finding comes with the lines to fill in.
 
 Exit statuses
-  0  renewal is untouched, or somebody answers for everything found
-  1  renewal would break or lose its protection (lost, narrowed, gap, collision, orphaned, blocked)
-  2  wrong use, or a plan, an inventory or overrides that cannot be read; nothing was judged
-  3  nothing is certain to break, but the plan does not say enough (unknown, incomplete)`,
+  0    renewal is untouched, or somebody answers for everything found
+  1    renewal would break or lose its protection (lost, narrowed, gap, collision, orphaned, blocked)
+  2    wrong use, or a plan, an inventory or overrides that cannot be read; nothing was judged
+  3    nothing is certain to break, but the plan does not say enough (unknown, incomplete)
+  130  interrupted`,
 		Example: `  terraform show -json plan.tfplan | notafter guard -
   tofu show -json plan.tfplan > plan.json && notafter guard plan.json
   notafter guard --inventory inventory.json plan.json
@@ -60,7 +62,7 @@ Exit statuses
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return p.runGuard(o, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return p.runGuard(cmd.Context(), o, args[0]) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -83,7 +85,7 @@ func guardStatus(c iac.Class) int {
 	return exitUpheld
 }
 
-func (p *program) runGuard(o guardOptions, name string) error {
+func (p *program) runGuard(ctx context.Context, o guardOptions, name string) error {
 	if !slices.Contains(guardOutputs, o.output) {
 		return misuse("--output %q is not possible: want one of %s", clip(o.output, 40), strings.Join(guardOutputs, ", "))
 	}
@@ -98,7 +100,7 @@ func (p *program) runGuard(o guardOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	plan, err := p.readPlan(name)
+	plan, err := p.readPlan(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -192,8 +194,8 @@ func (p *program) guardOverrides(name, plan string) (list []iac.Override, from s
 	return nil, places[len(places)-1], nil
 }
 
-// readPlan reads a plan from a file or standard input.
-func (p *program) readPlan(name string) (*iac.Plan, error) {
+// readPlan reads a plan from a file or standard input. What is read may never come: an interrupt ends the wait.
+func (p *program) readPlan(ctx context.Context, name string) (*iac.Plan, error) {
 	in, said := p.stdin, "standard input"
 	if name != "-" {
 		f, err := os.Open(name)
@@ -208,9 +210,22 @@ func (p *program) readPlan(name string) (*iac.Plan, error) {
 	} else if f, ok := p.stdin.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
 		_, _ = fmt.Fprintln(p.stderr, "notafter: waiting for a plan on standard input. What is meant: terraform show -json plan.tfplan | notafter guard -")
 	}
-	plan, err := iac.Read(in, iac.ReadOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", said, err)
+	type outcome struct {
+		plan *iac.Plan
+		err  error
 	}
-	return plan, nil
+	done := make(chan outcome, 1)
+	go func() {
+		plan, err := iac.Read(in, iac.ReadOptions{})
+		done <- outcome{plan, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, status{code: exitInterrupted}
+	case o := <-done:
+		if o.err != nil {
+			return nil, fmt.Errorf("%s: %w", said, o.err)
+		}
+		return o.plan, nil
+	}
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,5 +145,20 @@ func TestAVerdictThatCannotBeWrittenDoesNotPass(t *testing.T) {
 		if code := p.run(t.Context(), []string{"guard", "-o", format, "-"}); code != exitUsage || !strings.Contains(errs.String(), "write the result") {
 			t.Errorf("%s: status %d, %s", format, code, errs.String())
 		}
+	}
+}
+
+// A plan that never comes is not waited for after an interrupt.
+func TestGuardIsInterrupted(t *testing.T) {
+	t.Chdir(t.TempDir())
+	r, w := io.Pipe()
+	defer func() { _ = w.Close() }()
+	var out, errs bytes.Buffer
+	p := testProgram(&out, &errs)
+	p.stdin = r
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code := p.run(ctx, []string{"guard", "-"}); code != exitInterrupted || out.Len() > 0 {
+		t.Errorf("status %d, said %q", code, out.String())
 	}
 }
