@@ -18,17 +18,17 @@ var awsSaid = map[string][]string{
 		"lost aws_iam_role.cert_manager: Renewal stops: the role cert-manager is destroyed, so nothing can act as it, and what was granted to it is gone. Nothing shows it until certificates end.",
 	},
 	"aws/rekeyed": {
-		`collision aws_iam_role_policy_attachment.dns["cm"]: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed at aws_iam_role_policy_attachment.dns["cm"] and made at aws_iam_role_policy_attachment.dns["cert-manager"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+		`collision aws_iam_role_policy_attachment.dns["cm"]: Renewal may stop: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed at aws_iam_role_policy_attachment.dns["cm"] and made at aws_iam_role_policy_attachment.dns["cert-manager"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.`,
 	},
 	"aws/rekeyed-module": {
-		"collision module.cm.aws_iam_role.this: The role cert-manager is destroyed at module.cm.aws_iam_role.this and made at module.certs.aws_iam_role.this, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.",
-		"collision module.cm.aws_iam_role_policy_attachment.this: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed at module.cm.aws_iam_role_policy_attachment.this and made at module.certs.aws_iam_role_policy_attachment.this, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.",
+		"collision module.cm.aws_iam_role.this: Renewal may stop: the role cert-manager is destroyed at module.cm.aws_iam_role.this and made at module.certs.aws_iam_role.this, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.",
+		"collision module.cm.aws_iam_role_policy_attachment.this: Renewal may stop: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed at module.cm.aws_iam_role_policy_attachment.this and made at module.certs.aws_iam_role_policy_attachment.this, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.",
 	},
 	"aws/replaced": {
-		"gap aws_iam_role_policy_attachment.cert_manager: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.",
+		"gap aws_iam_role_policy_attachment.cert_manager: Renewal pauses, and stops if the second step fails: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed first and made again afterwards.",
 	},
 	"aws/create-before-destroy": {
-		"collision aws_iam_role_policy_attachment.cert_manager: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is made a second time, and then the first is destroyed: both are one object, and it is gone. Then renewal stops. Nothing shows it until certificates end.",
+		"collision aws_iam_role_policy_attachment.cert_manager: Renewal may stop: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is made a second time, and then the first is destroyed: both are one object, and it is gone. Nothing shows it until certificates end.",
 	},
 	"aws/role-replaced-attachment-stays": {
 		"lost aws_iam_role.cert_manager: Renewal stops: the role cert-manager is made anew, and what aws_iam_role_policy_attachment.cert_manager attaches is gone with the old one, and the plan does not attach it again. Nothing shows it until certificates end.",
@@ -127,7 +127,7 @@ var awsSaid = map[string][]string{
 		"lost aws_iam_role_policy_attachment.cert_manager: Renewal stops: the role cert-manager loses route53:ChangeResourceRecordSets (policy cert-manager-dns) on the hosted zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
 	},
 	"aws/forgotten": {
-		"orphaned aws_iam_role_policy_attachment.cert_manager: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.",
+		"orphaned aws_iam_role_policy_attachment.cert_manager: Renewal goes on, but no plan will show when that ends: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com leaves the state and lives on.",
 	},
 	"aws/user-key-removed": {
 		"lost aws_iam_access_key.lego: Renewal stops: the credential of the user lego is destroyed, so whoever renews with the access key AKIAIOSFODNN7EXAMPL1 can no longer sign in. Nothing shows it until certificates end.",
@@ -202,7 +202,7 @@ var awsSaid = map[string][]string{
 		"lost aws_iam_policy.cert_manager_dns: Renewal stops: whoever holds the policy cert-manager-dns loses route53:ChangeResourceRecordSets on the hosted zone Z0000000000000000001, and nothing else in this plan allows it. Nothing shows it until certificates end.",
 	},
 	"aws/count-shifts": {
-		"collision aws_iam_role_policy_attachment.all[1]: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed at aws_iam_role_policy_attachment.all[1] and made at aws_iam_role_policy_attachment.all[0], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.",
+		"collision aws_iam_role_policy_attachment.all[1]: Renewal may stop: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed at aws_iam_role_policy_attachment.all[1] and made at aws_iam_role_policy_attachment.all[0], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.",
 	},
 	"aws/role-own-inline": {
 		"lost aws_iam_role.cert_manager: Renewal stops: the role cert-manager loses route53:ChangeResourceRecordSets (inline policy dns) on the hosted zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
@@ -214,7 +214,7 @@ var awsSaid = map[string][]string{
 		"narrowed aws_iam_role_policy.list: Renewal is cut back: on the hosted zone example.com the role cert-manager may still write and withdraw challenge records, and no longer read them (route53:ChangeResourceRecordSets (inline policy change) before, route53:ChangeResourceRecordSets (inline policy change) without route53:ListHostedZonesByName after). Nothing shows it until certificates end.",
 	},
 	"aws/role-forgotten": {
-		"orphaned aws_iam_role.cert_manager: The role cert-manager leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.",
+		"orphaned aws_iam_role.cert_manager: Renewal goes on, but no plan will show when that ends: the role cert-manager leaves the state and lives on.",
 	},
 	"aws/same-name-in-another-account": {
 		"lost module.prod.aws_iam_role_policy_attachment.cm: Renewal stops: the role cert-manager of the account 123456789012 loses route53:ChangeResourceRecordSets (policy AmazonRoute53FullAccess) on every hosted zone, and nothing else in this plan allows it. Nothing shows it until certificates end.",

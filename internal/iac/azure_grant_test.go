@@ -29,12 +29,12 @@ func TestAzureGrants(t *testing.T) {
 		{name: "azure/rekeyed", changes: []Change{
 			deletes(`azurerm_role_assignment.cm["blue"]`, azGrant()), creates(`azurerm_role_assignment.cm["green"]`, azMade(azGrant())),
 		}, want: []string{
-			`collision azurerm_role_assignment.cm["blue"]: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at azurerm_role_assignment.cm["blue"] and made at azurerm_role_assignment.cm["green"], in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision azurerm_role_assignment.cm["blue"]: Renewal may stop: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at azurerm_role_assignment.cm["blue"] and made at azurerm_role_assignment.cm["green"], in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Nothing shows it until certificates end.`,
 		}},
 		{name: "azure/module-renamed", changes: []Change{
 			deletes("module.dns.azurerm_role_assignment.cm", azGrant()), creates("module.zones.azurerm_role_assignment.cm", azMade(azGrant())),
 		}, inventory: azCertificates(), want: []string{
-			"collision module.dns.azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at module.dns.azurerm_role_assignment.cm and made at module.zones.azurerm_role_assignment.cm, in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Then hosted-eu and www stop renewing. hosted-eu is due for renewal on 24 Sep 2026 14:55 UTC, in 2 days, and ends on 8 Oct 2026 14:55 UTC, in 16 days; until then everything looks fine.",
+			"collision module.dns.azurerm_role_assignment.cm: hosted-eu and www may stop renewing: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at module.dns.azurerm_role_assignment.cm and made at module.zones.azurerm_role_assignment.cm, in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. hosted-eu is due for renewal on 24 Sep 2026 14:55 UTC, in 2 days, and ends on 8 Oct 2026 14:55 UTC, in 16 days; until then everything looks fine.",
 		}},
 		{name: "azure/moved", changes: []Change{moved(keeps(`azurerm_role_assignment.cm["green"]`, azGrant()), `azurerm_role_assignment.cm["blue"]`)}},
 		{name: "azure/moved-to-azapi", changes: []Change{moved(keeps("azapi_resource.cm", azapi(body)), "azurerm_role_assignment.cm")}},
@@ -45,10 +45,10 @@ func TestAzureGrants(t *testing.T) {
 			"lost azapi_resource.cm: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
 		}},
 		{name: "azure/azapi-rekeyed-from-azurerm", changes: []Change{deletes("azurerm_role_assignment.cm", azGrant()), creates("azapi_resource.cm", azMade(azapi(body)))}, want: []string{
-			"collision azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at azurerm_role_assignment.cm and made at azapi_resource.cm, in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Then renewal stops. Nothing shows it until certificates end.",
+			"collision azurerm_role_assignment.cm: Renewal may stop: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at azurerm_role_assignment.cm and made at azapi_resource.cm, in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Nothing shows it until certificates end.",
 		}},
 		{name: "azure/replaced", changes: []Change{replaces("azurerm_role_assignment.cm", azGrant(), azMade(azGrant()), azUnknownID)}, want: []string{
-			"gap azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.",
+			"gap azurerm_role_assignment.cm: Renewal pauses, and stops if the second step fails: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed first and made again afterwards.",
 		}},
 		{name: "azure/replaced-new-one-first", changes: []Change{change(CreateDelete, "azurerm_role_assignment.cm", azGrant(), azMade(azGrant()), azUnknownID)}},
 		{name: "azure/replaced-for-another-identity", changes: []Change{replaces("azurerm_role_assignment.cm", azGrant(), azMade(azWith(azGrant(), attrs{"principal_id": azOtherID})), azUnknownID)}, want: []string{
@@ -69,7 +69,7 @@ func TestAzureGrants(t *testing.T) {
 			deletes("azurerm_role_assignment.cm[2]", azAssigned(zoneID, "DNS Zone Contributor", azOtherID)),
 		}, want: []string{
 			"lost azurerm_role_assignment.cm[1]: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
-			"collision azurerm_role_assignment.cm[2]: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000002 on the zone example.com is destroyed at azurerm_role_assignment.cm[2] and made at azurerm_role_assignment.cm[1], in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Then renewal stops. Nothing shows it until certificates end.",
+			"collision azurerm_role_assignment.cm[2]: Renewal may stop: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000002 on the zone example.com is destroyed at azurerm_role_assignment.cm[2] and made at azurerm_role_assignment.cm[1], in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Nothing shows it until certificates end.",
 		}},
 		{name: "azure/condition-added", changes: []Change{updates("azurerm_role_assignment.cm", azGrant(), azWith(azGrant(), attrs{"condition": "@Resource[Microsoft.Network/dnsZones/TXT:name] StringEquals '_acme-challenge.www'", "condition_version": "2.0"}))}, want: []string{
 			"narrowed azurerm_role_assignment.cm: Renewal is cut back: the identity 0b1ec700-0000-4000-8000-000000000001 keeps DNS Zone Contributor on the zone example.com only under a condition: @Resource[Microsoft.Network/dnsZones/TXT:name] StringEquals '_acme-challenge.www'. Nothing shows it until certificates end.",
@@ -80,10 +80,10 @@ func TestAzureGrants(t *testing.T) {
 			"lost azurerm_role_assignment.cm: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
 		}},
 		{name: "azure/role-widened", changes: []Change{replaces("azurerm_role_assignment.cm", azGrant(), azMade(azAssigned(zoneID, "Contributor", objectID)), azUnknownID)}, want: []string{
-			"gap azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.",
+			"gap azurerm_role_assignment.cm: Renewal pauses, and stops if the second step fails: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed first and made again afterwards.",
 		}},
 		{name: "azure/widened-to-the-group", changes: []Change{deletes("azurerm_role_assignment.zone", azGrant()), creates("azurerm_role_assignment.group", azMade(azAssigned(azDNSGroup, "DNS Zone Contributor", objectID)))}, want: []string{
-			"gap azurerm_role_assignment.zone: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com goes, and azurerm_role_assignment.group, which replaces it, is made in no order with that: in between nothing that rests on it can renew, nor afterwards if the second step fails.",
+			"gap azurerm_role_assignment.zone: Renewal pauses, and stops if the second step fails: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com goes, and azurerm_role_assignment.group, which replaces it, is made in no order with that.",
 		}},
 		{name: "azure/covered-by-the-group", changes: []Change{deletes("azurerm_role_assignment.zone", azGrant()), keeps("azurerm_role_assignment.group", azAssigned(azDNSGroup, "DNS Zone Contributor", objectID))}},
 		{name: "azure/covered-by-a-broad-role", changes: []Change{deletes("azurerm_role_assignment.zone", azGrant()), keeps("azurerm_role_assignment.all", azAssigned(azSub, "Contributor", objectID))}},
@@ -92,13 +92,13 @@ func TestAzureGrants(t *testing.T) {
 		}},
 		{name: "azure/narrowed-and-enough", changes: []Change{deletes("azurerm_role_assignment.group", azAssigned(azDNSGroup, "DNS Zone Contributor", objectID)), keeps("azurerm_role_assignment.zone", azGrant())}, inventory: azCertificates()},
 		{name: "azure/forgotten", changes: []Change{change(Forget, "azurerm_role_assignment.cm", azGrant(), nil, nil)}, want: []string{
-			"orphaned azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.",
+			"orphaned azurerm_role_assignment.cm: Renewal goes on, but no plan will show when that ends: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com leaves the state and lives on.",
 		}},
 		{name: "azure/create-and-forget", changes: []Change{change(CreateForget, "azurerm_role_assignment.cm", azGrant(), azMade(azGrant()), azUnknownID)}, want: []string{
-			"orphaned azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.",
+			"orphaned azurerm_role_assignment.cm: Renewal goes on, but no plan will show when that ends: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com leaves the state and lives on.",
 		}},
 		{name: "azure/forget-and-create", changes: []Change{change(ForgetCreate, "azurerm_role_assignment.cm", azGrant(), azMade(azGrant()), azUnknownID)}, inventory: azCertificates(), want: []string{
-			"orphaned azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com leaves the state and lives on: hosted-eu and www go on renewing, but no plan will show when it is deleted.",
+			"orphaned azurerm_role_assignment.cm: hosted-eu and www go on renewing, but no plan will show when that ends: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com leaves the state and lives on.",
 		}},
 		{name: "azure/two-addresses-one-assignment", changes: []Change{keeps("azurerm_role_assignment.cm", azGrant()), deletes("azurerm_role_assignment.imported_twice", azGrant())}, want: []string{
 			"lost azurerm_role_assignment.imported_twice: Renewal stops: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at azurerm_role_assignment.imported_twice; azurerm_role_assignment.cm is the same object, and goes with it. Nothing shows it until certificates end.",
@@ -116,7 +116,7 @@ func TestAzureGrants(t *testing.T) {
 			deletes("azurerm_role_assignment.cm", azGrant()),
 			creates("azurerm_pim_active_role_assignment.cm", attrs{"scope": zoneID, "role_definition_id": dnsRole, "principal_id": objectID, "schedule": []any{attrs{"expiration": []any{attrs{"duration_days": 30}}}}}),
 		}, want: []string{
-			"collision azurerm_role_assignment.cm: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at azurerm_role_assignment.cm and made at azurerm_pim_active_role_assignment.cm, in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Then renewal stops. Nothing shows it until certificates end.",
+			"collision azurerm_role_assignment.cm: Renewal may stop: DNS Zone Contributor of the identity 0b1ec700-0000-4000-8000-000000000001 on the zone example.com is destroyed at azurerm_role_assignment.cm and made at azurerm_pim_active_role_assignment.cm, in no order. As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left. Nothing shows it until certificates end.",
 			"unknown azurerm_pim_active_role_assignment.cm: DNS Zone Contributor for a limited time on the zone example.com is added, and it ends by itself after 30 days. Nobody can tell from this plan whether renewal goes on: no plan will show that it ended.",
 		}},
 		{name: "azure/covered-by-a-management-group", changes: []Change{deletes("azurerm_role_assignment.cm", azGrant()), keeps("azurerm_role_assignment.all", azAssigned(azTop, "Contributor", objectID))}, want: []string{

@@ -45,7 +45,7 @@ var cloudflareSaid = map[string][]string{
 		"blocked cloudflare_api_token.cert_manager: Renewal is blocked: a policy of the API token cert-manager that denies DNS Write on the zone example.com forbids more than before, and it may no longer write challenge records there, whatever else allows it. Nothing shows it until certificates end.",
 	},
 	"cloudflare/token-forgotten": {
-		"orphaned cloudflare_api_token.cert_manager: The API token cert-manager leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.",
+		"orphaned cloudflare_api_token.cert_manager: Renewal goes on, but no plan will show when that ends: the API token cert-manager leaves the state and lives on.",
 	},
 	"cloudflare/account-token-removed": {
 		"lost cloudflare_account_token.dns: Renewal stops: the API token cert-manager is destroyed, so whoever renews with it can no longer sign in to Cloudflare. Nothing shows it until certificates end.",

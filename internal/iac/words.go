@@ -18,15 +18,14 @@ func (j *judge) summary(t *Tie, f fate, rest []*Certificate) string {
 	case Narrowed:
 		s = names(rest, "may stop renewing", "may stop renewing", "Renewal is cut back") + ": " + narrowed(t, f) + "."
 	case Collision:
-		s = collision(t, f) + ". Then " + names(rest, "stops renewing", "stop renewing", "renewal stops") + "."
+		s = names(rest, "may stop renewing", "may stop renewing", "Renewal may stop") + ": " + collision(t, f) + "."
 	case Gap:
-		s = gap(t, f) + names(rest, "cannot renew", "cannot renew", "nothing that rests on it can renew") + ", nor afterwards if the second step fails."
+		s = names(rest, "cannot renew for a while, and not at all", "cannot renew for a while, and not at all", "Renewal pauses, and stops") + " if the second step fails: " + gap(t, f) + "."
 		if len(rest) == 0 && len(j.inv.Certificates) == 0 {
 			return s
 		}
 	case Orphaned:
-		return capital(thing(t)) + " leaves the state and lives on: " + names(rest, "goes on renewing", "go on renewing", "renewal goes on") +
-			", but no plan will show when it is deleted."
+		return names(rest, "goes on renewing", "go on renewing", "Renewal goes on") + ", but no plan will show when that ends: " + thing(t) + " leaves the state and lives on."
 	case Blocked:
 		none := "Renewal is blocked"
 		if len(t.Members) > 0 {
@@ -250,9 +249,9 @@ func was(t, u *Tie) string {
 // collision says how two equal ones get into each other's way.
 func collision(t *Tie, f fate) string {
 	if f.by.From.Change == t.From.Change {
-		return capital(thing(t)) + " is made a second time, and then the first is destroyed: both are one object, and it is gone"
+		return thing(t) + " is made a second time, and then the first is destroyed: both are one object, and it is gone"
 	}
-	s := fmt.Sprintf("%s is destroyed at %s and made at %s, in no order. ", capital(thing(t)), t.From.Change.Address, f.by.From.Change.Address)
+	s := fmt.Sprintf("%s is destroyed at %s and made at %s, in no order. ", thing(t), t.From.Change.Address, f.by.From.Change.Address)
 	switch {
 	case azure(t.From.Change) && t.Kind == KindGrant:
 		return s + "As long as the first is there Azure refuses the second (409 RoleAssignmentExists), the first is destroyed all the same, and none is left"
@@ -262,16 +261,16 @@ func collision(t *Tie, f fate) string {
 	return s + "Both are the same to the cloud: if the deletion comes last, it takes away what was just made"
 }
 
-// gap says when there is nothing; who is hurt follows.
+// gap says how there comes to be nothing for a while.
 func gap(t *Tie, f fate) string {
 	if f.by != nil && f.by.From.Change != t.From.Change {
 		how := "made"
 		if !f.by.From.Change.Makes() {
 			how = "changed"
 		}
-		return fmt.Sprintf("%s goes, and %s, which replaces it, is %s in no order with that: in between ", capital(thing(t)), f.by.From.Change.Address, how)
+		return fmt.Sprintf("%s goes, and %s, which replaces it, is %s in no order with that", thing(t), f.by.From.Change.Address, how)
 	}
-	return capital(thing(t)) + " is destroyed first and made again afterwards: in between "
+	return thing(t) + " is destroyed first and made again afterwards"
 }
 
 func blocked(t *Tie) string {
@@ -306,7 +305,7 @@ func unknown(t *Tie, f fate, rest []*Certificate) string {
 		case Narrowed:
 			what = narrowed(t, f)
 		case Gap:
-			what = strings.TrimSuffix(gap(t, f), ": in between ")
+			what = gap(t, f)
 		case Orphaned:
 			what = thing(t) + " leaves the state and lives on"
 		case Collision:
