@@ -91,19 +91,19 @@ func TestKubernetesRelease(t *testing.T) {
 			`lost module.eu.helm_release.cert_manager: Renewal stops: cert-manager (release cert-manager in namespace cert-manager) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/release-re-keyed", changes: []Change{deletes(kRelease, now), creates("module.cluster."+kRelease, now)}, want: []string{
-			`collision helm_release.cert_manager: Cert-manager (release cert-manager in namespace cert-manager) is destroyed at helm_release.cert_manager and made at module.cluster.helm_release.cert_manager, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision helm_release.cert_manager: Renewal may stop: cert-manager (release cert-manager in namespace cert-manager) is destroyed at helm_release.cert_manager and made at module.cluster.helm_release.cert_manager, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/release-moved", changes: []Change{moved(keeps("module.cluster."+kRelease, now), kRelease)}},
 		{name: "kubernetes/release-renamed", changes: []Change{replaces(kRelease, now, altered(now, "name", "cert-manager-eu"), nil)}, want: []string{
 			`lost helm_release.cert_manager: Renewal stops: the trust by which a workload acts as the service account cert-manager/cert-manager is destroyed, so cert-manager runs as the service account cert-manager/cert-manager-eu then, and nothing in the plan trusts that one. Nothing shows it until certificates end.`,
-			`gap helm_release.cert_manager: Cert-manager (release cert-manager in namespace cert-manager) is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap helm_release.cert_manager: Renewal pauses, and stops if the second step fails: cert-manager (release cert-manager in namespace cert-manager) is destroyed first and made again afterwards.`,
 		}},
 		{name: "kubernetes/release-to-another-namespace", changes: []Change{replaces(kRelease, now, altered(now, "namespace", "security"), nil)}, want: []string{
 			`lost helm_release.cert_manager: Renewal stops: cert-manager (release cert-manager in namespace cert-manager) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
 			`lost helm_release.cert_manager: Renewal stops: the trust by which a workload acts as the service account cert-manager/cert-manager is destroyed, so cert-manager runs as the service account security/cert-manager then, and nothing in the plan trusts that one. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/release-forgotten", changes: []Change{change(Forget, kRelease, now, nil, nil)}, want: []string{
-			`orphaned helm_release.cert_manager: Cert-manager (release cert-manager in namespace cert-manager) leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.`,
+			`orphaned helm_release.cert_manager: Renewal goes on, but no plan will show when that ends: cert-manager (release cert-manager in namespace cert-manager) leaves the state and lives on.`,
 		}},
 		{name: "kubernetes/release-patched", changes: []Change{updates(kRelease, now, kHelm("v1.18.3", kValues))}},
 		{name: "kubernetes/release-upgraded", changes: []Change{updates(kRelease, now, kHelm("v1.19.0", kValues))}},
@@ -176,13 +176,13 @@ func TestKubernetesIssuers(t *testing.T) {
 			`lost kubectl_manifest.letsencrypt: Renewal stops: the cluster issuer letsencrypt is destroyed, so no certificate that names it is renewed. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/issuer-re-keyed", changes: []Change{deletes(`kubectl_manifest.issuers["a"]`, kYAML(now)), creates(`kubectl_manifest.issuers["b"]`, kYAML(now))}, want: []string{
-			`collision kubectl_manifest.issuers["a"]: The cluster issuer letsencrypt is destroyed at kubectl_manifest.issuers["a"] and made at kubectl_manifest.issuers["b"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision kubectl_manifest.issuers["a"]: Renewal may stop: the cluster issuer letsencrypt is destroyed at kubectl_manifest.issuers["a"] and made at kubectl_manifest.issuers["b"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/issuer-replaced", changes: []Change{replaces(kIssuer, now, now, nil)}, want: []string{
-			`gap kubernetes_manifest.letsencrypt: The cluster issuer letsencrypt is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap kubernetes_manifest.letsencrypt: Renewal pauses, and stops if the second step fails: the cluster issuer letsencrypt is destroyed first and made again afterwards.`,
 		}},
 		{name: "kubernetes/issuer-from-provider-to-provider", changes: []Change{deletes(kIssuer, now), creates("kubectl_manifest.letsencrypt", kYAML(now))}, want: []string{
-			`collision kubernetes_manifest.letsencrypt: The cluster issuer letsencrypt is destroyed at kubernetes_manifest.letsencrypt and made at kubectl_manifest.letsencrypt, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision kubernetes_manifest.letsencrypt: Renewal may stop: the cluster issuer letsencrypt is destroyed at kubernetes_manifest.letsencrypt and made at kubectl_manifest.letsencrypt, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/issuer-to-staging", changes: []Change{updates(kIssuer, now, kACME(rehearsal, a, b))}, want: []string{
 			`lost kubernetes_manifest.letsencrypt: Renewal stops: the server https://acme-v02.api.letsencrypt.org/directory of the cluster issuer letsencrypt changes, so what it issues from then on comes from a staging authority (https://acme-staging-v02.api.letsencrypt.org/directory), which no client trusts. Nothing shows it until certificates end.`,
@@ -220,7 +220,7 @@ func TestKubernetesIssuers(t *testing.T) {
 			`lost kubernetes_deployment_v1.cm: Renewal stops: cert-manager (deployment cert-manager/cert-manager) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/from-manifests-to-the-chart", changes: []Change{deletes("kubernetes_deployment_v1.cm", kMeta("cert-manager", "cert-manager", "spec", []any{attrs{"replicas": "1"}})), creates(kRelease, kHelm("v1.18.2", ""))}, want: []string{
-			`gap kubernetes_deployment_v1.cm: Cert-manager (deployment cert-manager/cert-manager) goes, and helm_release.cert_manager, which replaces it, is made in no order with that: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap kubernetes_deployment_v1.cm: Renewal pauses, and stops if the second step fails: cert-manager (deployment cert-manager/cert-manager) goes, and helm_release.cert_manager, which replaces it, is made in no order with that.`,
 		}},
 		{name: "kubernetes/argo-application-removed", changes: []Change{deletes("kubernetes_manifest.cm", attrs{"manifest": attrs{
 			"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": attrs{"name": "cert-manager", "namespace": "argocd"},
