@@ -109,14 +109,15 @@ func (w *workspace) tofu(args ...string) (int, string, []byte) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, tools.tofu, args...) //nolint:gosec // built by the toolbox
 	cmd.Dir, cmd.Env = w.dir, w.env
-	var out, all bytes.Buffer
+	var out bytes.Buffer
+	var all logged // both streams at once
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &all), &all
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		w.t.Fatalf("run tofu %s: %v", strings.Join(args, " "), err)
 	}
-	return cmd.ProcessState.ExitCode(), all.String(), out.Bytes()
+	return cmd.ProcessState.ExitCode(), all.text(), out.Bytes()
 }
 
 // must is tofu for what has to work.
@@ -184,14 +185,15 @@ func (w *workspace) notafter(in []byte, args ...string) (status int, printed, sa
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), tools.notafter, args...) //nolint:gosec // built by the toolbox
 	cmd.Dir, cmd.Env, cmd.Stdin = w.dir, w.env, bytes.NewReader(in)
-	var out, all bytes.Buffer
+	var out bytes.Buffer
+	var all logged // both streams at once
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &all), &all
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		w.t.Fatalf("run notafter %s: %v", strings.Join(args, " "), err)
 	}
-	return cmd.ProcessState.ExitCode(), out.String(), all.String()
+	return cmd.ProcessState.ExitCode(), out.String(), all.text()
 }
 
 // guard has the program judge a plan, as a pipe in a shell would, and returns its exit status and verdict.
