@@ -108,11 +108,11 @@ func TestGoogleGrants(t *testing.T) {
 			deletes(`google_project_iam_member.dns["cm"]`, gGrant(gAdmin, gmember)),
 			creates(`google_project_iam_member.dns["cert-manager"]`, altered(gGrant(gAdmin, gmember), "id", nil, "etag", nil)),
 		}, want: []string{
-			`collision google_project_iam_member.dns["cm"]: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.dns["cm"] and made at google_project_iam_member.dns["cert-manager"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision google_project_iam_member.dns["cm"]: Renewal may stop: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.dns["cm"] and made at google_project_iam_member.dns["cert-manager"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/moved", changes: []Change{moved(keeps("module.dns.google_project_iam_member.cm", gGrant(gAdmin, gmember)), gcm)}},
 		{name: "google/replaced", changes: []Change{replaces(gcm, gGrant(gAdmin, gmember), altered(gGrant(gAdmin, gmember), "id", nil), attrs{"id": true, "etag": true})}, want: []string{
-			`gap google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap google_project_iam_member.cm: Renewal pauses, and stops if the second step fails: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again afterwards.`,
 		}},
 		{name: "google/two-members-one-grant", changes: []Change{deletes("google_project_iam_member.old", gGrant(gAdmin, gmember)), keeps(gcm, gGrant(gAdmin, gmember))}, want: []string{
 			`lost google_project_iam_member.old: Renewal stops: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.old; google_project_iam_member.cm is the same object, and goes with it. Nothing shows it until certificates end.`,
@@ -142,7 +142,7 @@ func TestGoogleGrants(t *testing.T) {
 			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin (which google_project_iam_binding.dns, destroyed, takes from everybody) on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/binding-becomes-members", changes: []Change{deletes("google_project_iam_binding.dns", gBinding(gAdmin, gmember)), creates(gcm, gGrant(gAdmin, gmember))}, want: []string{
-			`collision google_project_iam_binding.dns: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_binding.dns and made at google_project_iam_member.cm, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision google_project_iam_binding.dns: Renewal may stop: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_binding.dns and made at google_project_iam_member.cm, in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/policy-created", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), creates("google_project_iam_policy.all", gPolicy(attrs{"role": "roles/owner", "members": []any{"user:ceo@example.com"}}))}, want: []string{
 			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, because google_project_iam_policy.all names everybody who has it, and not this one. Nothing shows it until certificates end.`,
@@ -173,7 +173,7 @@ func TestGoogleGrants(t *testing.T) {
 			`narrowed google_project_iam_member.cm: Renewal is cut back: cert-manager@shop-prod.iam.gserviceaccount.com keeps roles/dns.admin (with a condition) on project shop-prod only under a condition: request.time < timestamp("2026-10-01T00:00:00Z"). Nothing shows it until certificates end.`,
 		}},
 		{name: "google/wider-role-made", changes: []Change{deletes("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)), creates(gcm, gGrant(gAdmin, gmember))}, want: []string{
-			`gap google_dns_managed_zone_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on zone example-com of project shop-prod goes, and google_project_iam_member.cm, which replaces it, is made in no order with that: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap google_dns_managed_zone_iam_member.cm: Renewal pauses, and stops if the second step fails: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on zone example-com of project shop-prod goes, and google_project_iam_member.cm, which replaces it, is made in no order with that.`,
 		}},
 		{name: "google/wider-role-stays", changes: []Change{deletes("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)), keeps(gcm, gGrant(gAdmin, gmember))}},
 		{name: "google/organization-covers", changes: []Change{
@@ -199,6 +199,10 @@ func TestGoogleGrants(t *testing.T) {
 		{name: "google/editor-no-zone", changes: []Change{deletes("google_project_iam_member.editor", gGrant("roles/editor", gmember))}, want: []string{
 			`unknown google_project_iam_member.editor: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/editor on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: the role allows nearly everything, and no public DNS zone of project shop-prod is in the plan.`,
 		}},
+		{name: "google/external-dns", changes: []Change{deletes("google_project_iam_member.dns", gGrant(gAdmin, "serviceAccount:external-dns@shop-prod.iam.gserviceaccount.com"))}, want: []string{
+			`unknown google_project_iam_member.dns: external-dns@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: it is called like something that writes DNS records for other ends.`,
+		}},
+		{name: "google/editor-goes-dns-admin-stays", changes: []Change{deletes("google_project_iam_member.editor", gGrant("roles/editor", gmember)), keeps("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)), keeps("google_dns_managed_zone.main", gZone("example-com", "example.com."))}},
 		{name: "google/group", changes: []Change{deletes("google_project_iam_member.team", gGrant(gAdmin, "group:dns@example.com"))}, want: []string{
 			`unknown google_project_iam_member.team: The group dns@example.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: whether the renewer is in the group is not in the plan.`,
 		}},
@@ -206,14 +210,14 @@ func TestGoogleGrants(t *testing.T) {
 			`lost google_project_iam_member.cm: Renewal stops: the Kubernetes service account cert-manager/cert-manager loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/forgotten", changes: []Change{change(Forget, gcm, gGrant(gAdmin, gmember), nil, nil)}, want: []string{
-			`orphaned google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod leaves the state and lives on: renewal goes on, but no plan will show when it is deleted.`,
+			`orphaned google_project_iam_member.cm: Renewal goes on, but no plan will show when that ends: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod leaves the state and lives on.`,
 		}},
 		{name: "google/count-shift", changes: []Change{
 			replaces("google_project_iam_member.dns[0]", gGrant(gAdmin, gDBA), altered(gGrant(gAdmin, gmember), "id", nil), attrs{"id": true}),
 			deletes("google_project_iam_member.dns[1]", gGrant(gAdmin, gmember)),
 		}, want: []string{
 			`lost google_project_iam_member.dns[0]: Renewal stops: dba@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
-			`collision google_project_iam_member.dns[1]: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.dns[1] and made at google_project_iam_member.dns[0], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision google_project_iam_member.dns[1]: Renewal may stop: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed at google_project_iam_member.dns[1] and made at google_project_iam_member.dns[0], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/account-created-with-grant", changes: []Change{creates("google_service_account.cm", attrs{"account_id": "cert-manager", "project": gproject}), creates(gcm, altered(gGrant(gAdmin, gmember), "id", nil))}},
 	})
@@ -261,8 +265,8 @@ func TestGoogleAccounts(t *testing.T) {
 			replaces(gcm, gGrant(gAdmin, gmember), gGrant(gAdmin, gmember), nil),
 			replaces("google_service_account.cm", gAccount("1"), altered(gAccount("1"), "unique_id", nil, "id", nil), attrs{"unique_id": true, "id": true}),
 		}, want: []string{
-			`gap google_project_iam_member.cm: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
-			`gap google_service_account.cm: The identity cert-manager@shop-prod.iam.gserviceaccount.com is destroyed first and made again afterwards: in between nothing that rests on it can renew, nor afterwards if the second step fails.`,
+			`gap google_project_iam_member.cm: Renewal pauses, and stops if the second step fails: roles/dns.admin of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod is destroyed first and made again afterwards.`,
+			`gap google_service_account.cm: Renewal pauses, and stops if the second step fails: the identity cert-manager@shop-prod.iam.gserviceaccount.com is destroyed first and made again afterwards.`,
 		}},
 		{name: "google/account-removed", changes: []Change{deletes(gcm, gGrant(gAdmin, gmember)), deletes("google_service_account.cm", gAccount("1"))}, want: []string{
 			`lost google_service_account.cm: Renewal stops: the identity cert-manager@shop-prod.iam.gserviceaccount.com is destroyed. Nothing shows it until certificates end.`,
@@ -287,7 +291,7 @@ func TestGoogleAccounts(t *testing.T) {
 			`unknown google_service_account_iam_member.wi: The trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com is destroyed first and made again, and whether as before nobody can tell: its scope is known only after the apply.`,
 		}},
 		{name: "google/trust-re-keyed", changes: []Change{grant, deletes(trust+`["a"]`, gTrust(gpod)), creates(trust+`["b"]`, altered(gTrust(gpod), "id", nil))}, want: []string{
-			`collision google_service_account_iam_member.wi["a"]: The trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com is destroyed at google_service_account_iam_member.wi["a"] and made at google_service_account_iam_member.wi["b"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Then renewal stops. Nothing shows it until certificates end.`,
+			`collision google_service_account_iam_member.wi["a"]: Renewal may stop: the trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com is destroyed at google_service_account_iam_member.wi["a"] and made at google_service_account_iam_member.wi["b"], in no order. Both are the same to the cloud: if the deletion comes last, it takes away what was just made. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/trust-binding-takes-over", changes: []Change{grant, keeps(trust, gTrust(gpod)), creates("google_service_account_iam_binding.wi", attrs{
 			"service_account_id": gaccount, "role": "roles/iam.workloadIdentityUser", "members": []any{"serviceAccount:shop-prod.svc.id.goog[other/other]"},
@@ -321,7 +325,13 @@ func TestGoogleZones(t *testing.T) {
 	api := attrs{"id": "shop-prod/dns.googleapis.com", "project": gproject, "service": "dns.googleapis.com", "disable_on_destroy": true}
 	play(t, []scene{
 		{name: "google/zone-re-created", changes: []Change{replaces("google_dns_managed_zone.main", gZone("example-com", "example.com."), altered(gZone("example-com", "example.com."), "name_servers", nil, "id", nil), attrs{"name_servers": true, "id": true})}, want: []string{
+			`unknown google_dns_managed_zone.main: The zone example.com is made anew, and it gets other name servers than those that its parent names. Nobody can tell from this plan whether renewal rests on it: the plan does not show anybody who writes challenge records in it.`,
+		}},
+		{name: "google/zone-with-a-writer-re-created", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), replaces("google_dns_managed_zone.main", gZone("example-com", "example.com."), altered(gZone("example-com", "example.com."), "name_servers", nil, "id", nil), attrs{"name_servers": true, "id": true})}, want: []string{
 			`lost google_dns_managed_zone.main: Renewal stops: the zone example.com is made anew, and it gets other name servers than those that its parent names. Nothing shows it until certificates end.`,
+		}},
+		{name: "google/zone-and-its-grant-removed", changes: []Change{deletes("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)), deletes("google_dns_managed_zone.main", gZone("example-com", "example.com."))}, want: []string{
+			`lost google_dns_managed_zone.main: Renewal stops: the zone example.com is destroyed. Nothing shows it until certificates end.`,
 		}},
 		{name: "google/zone-removed", inventory: gInventory, changes: []Change{deletes("google_dns_managed_zone.main", gZone("example-com", "example.com."))}, want: []string{
 			`lost google_dns_managed_zone.main: shop stops renewing: the zone example.com is destroyed. shop is due for renewal on 3 Oct 2026 14:55 UTC, in 11 days, and ends on 2 Nov 2026 14:55 UTC, in 41 days; until then everything looks fine.`,

@@ -103,6 +103,6 @@ func accounts(list []string) []string {
 
 // allSpared reports whether everybody whom the plan lets write is spared, if it lets anybody.
 func (s *State) allSpared(spared []string) bool {
-	writers := s.writersOf()
+	writers := s.writersOf("")
 	return len(writers) > 0 && !slices.ContainsFunc(writers, func(w string) bool { return !slices.Contains(spared, w) })
 }

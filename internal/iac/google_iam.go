@@ -247,6 +247,10 @@ func (s *State) grant(r *Side, place googlePlace, b binding) (t Tie, ok bool) {
 			t.Doubt = "the role allows nearly everything, and no public DNS zone of " + place.at + " is in the plan"
 		}
 	}
+	t.Certain = b.role == "roles/owner" || b.role == "roles/editor"
+	if t.Doubt == "" && otherEnds(principal) {
+		t.Doubt, t.Certain = "it is called like something that writes DNS records for other ends", true
+	}
 	if t.Doubt == "" && strings.HasPrefix(principal, "group:") {
 		t.Doubt = "whether the renewer is in the group is not in the plan"
 	}

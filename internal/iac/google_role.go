@@ -113,7 +113,7 @@ func (s *State) writers() map[string][]Path {
 					list, _, _ := s.bindings(r)
 					for _, b := range list {
 						p, _ := googlePrincipal(b.member)
-						if p == "" || slices.Contains(b.unknown, PartPrincipal) || slices.Contains(b.unknown, PartRights) {
+						if p == "" || otherEnds(p) || slices.Contains(b.unknown, PartPrincipal) || slices.Contains(b.unknown, PartRights) {
 							continue
 						}
 						if rights, doubt := s.rights(b.role); doubt == "" && rights&RightWrite != 0 && (b.role == "roles/dns.admin" || !strings.HasPrefix(b.role, "roles/")) {
@@ -138,14 +138,17 @@ func (s *State) writer(principal string) bool {
 	return false
 }
 
-// writersOf are the principals of writers on both sides.
-func (s *State) writersOf() (out []string) {
+// writersOf are the principals of writers on both sides that have a text in them, in order.
+func (s *State) writersOf(text string) (out []string) {
 	for _, st := range s.sides() {
 		for p := range st.writers() {
-			out = append(out, p)
+			if strings.Contains(p, text) {
+				out = append(out, p)
+			}
 		}
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // writesWithin reports whether somebody holds the right to write in a place, by a grant within it.
@@ -194,6 +197,20 @@ func (s *State) writesZone(principal string, within Path) bool {
 		for _, p := range st.writers()[principal] {
 			if len(p) > 1 && p[len(p)-2] == "managedzones" && within.Covers(p) {
 				return principal != ""
+			}
+		}
+	}
+	return false
+}
+
+// written reports whether somebody holds the right to write to a zone, on either side.
+func (s *State) written(zone Path) bool {
+	for _, st := range s.sides() {
+		for _, paths := range st.writers() {
+			for _, p := range paths {
+				if p.Covers(zone) {
+					return true
+				}
 			}
 		}
 	}

@@ -19,6 +19,9 @@ func googleZone(st *State, r *Side) []Tie {
 	if !r.Known("project") || !r.Known("name") {
 		t.Unknown = append(t.Unknown, PartScope)
 	}
+	if !st.written(t.Scope) {
+		t.Doubt = "the plan does not show anybody who writes challenge records in it"
+	}
 	out := []Tie{t}
 	if r.stays() && r.Text("dnssec_config", "state") == "on" {
 		out = append(out, Tie{
@@ -38,10 +41,10 @@ func googleProject(st *State, r *Side) []Tie {
 		return nil
 	}
 	t := Tie{
-		Kind: KindZone, Principal: "project " + id, Who: "the project " + id, Scope: st.projectPath(id), At: "project " + id, ID: r.Text("id"),
+		Kind: KindSolver, Principal: "project " + id, Who: "the project " + id, Also: st.writersOf("@" + id + ".iam."), Scope: st.projectPath(id), At: "project " + id, ID: r.Text("id"),
 		Effect: "its zones, its service accounts and what they may do go with it", Stale: "nothing of what was in it is in the new one",
 	}
-	if !st.zoneWithin(t.Scope) && !st.writesWithin(t.Scope) && !strings.Contains(strings.Join(st.writersOf(), " "), "@"+id+".iam.") {
+	if !st.zoneWithin(t.Scope) && !st.writesWithin(t.Scope) && len(t.Also) == 0 {
 		t.Doubt = "neither a zone nor an account that renews is in the plan for this project"
 	}
 	return []Tie{t}
@@ -55,9 +58,12 @@ func googleService(st *State, r *Side) []Tie {
 	}
 	project := r.Text("project")
 	t := Tie{
-		Kind: KindZone, Principal: "dns.googleapis.com", Who: "the interface of Cloud DNS", Scope: append(st.projectPath(project), "dns"),
+		Kind: KindSolver, Principal: "dns.googleapis.com", Who: "the interface of Cloud DNS", Scope: append(st.projectPath(project), "dns"),
 		At: "project " + project, ID: r.Text("id"), Effect: "nobody can change a record of project " + project + " while it is switched off",
 		Repair: "Set disable_on_destroy = false, apply that, and take the resource away afterwards.",
+	}
+	if at := st.projectPath(project); !st.zoneWithin(at) && !st.writesWithin(at) {
+		t.Doubt = "neither a zone nor anybody who writes to one is in the plan for this project"
 	}
 	if !r.Known("project") {
 		t.Unknown = []Part{PartScope}
