@@ -174,7 +174,7 @@ func (s *State) awsTie(g *awsGrant) []Tie {
 		t.Members = append(t.Members, s.awsNamed(m))
 	}
 	if b.via.name != "" {
-		t.Via = s.awsNamed(b.via)
+		t.Via, t.Object, t.ID = s.awsNamed(b.via), t.Object+" by "+b.via.name, ""
 	}
 	if b.policy == "" || s.After && slices.ContainsFunc(g.chain, func(r *Side) bool { return r.Change.Makes() }) {
 		t.ID = "" // it has none yet

@@ -175,6 +175,10 @@ func awsScenes() []scene {
 	provider := attrs{"url": "https://" + awsIssuer, "client_id_list": []string{"sts.amazonaws.com"}, "arn": awsAccount + "oidc-provider/" + awsIssuer, "thumbprint_list": []string{}}
 	validation := deletes("aws_route53_record.validation", record53(zone1, "_3639ac514e785e898d2646601fa951d5.www.example.com", "CNAME", "_98d2646601fa951d5.acm-validations.aws."))
 	certificate := attrs{"domain_name": "www.example.com", "subject_alternative_names": []string{"www.example.com"}, "domain_validation_options": []attrs{{"domain_name": "www.example.com", "resource_record_name": "_3639ac514e785e898d2646601fa951d5.www.example.com."}}}
+	drifted := attrs{
+		"address": cmAttach, "mode": "managed", "type": "aws_iam_role_policy_attachment", "name": "cert_manager", "provider_name": registry + "aws",
+		"change": attrs{"actions": []string{"delete"}, "before": cmHeld, "after": nil, "after_unknown": attrs{}, "before_sensitive": false, "after_sensitive": false},
+	}
 	narrowedTo := func(name string) []Change {
 		names := doc(allow("arn:aws:route53:::change/*", "route53:GetChange"), allow("*", "route53:ListHostedZonesByName", "route53:ListResourceRecordSets"),
 			when(allow(zoneARN(zone1), "route53:ChangeResourceRecordSets"), "ForAllValues:StringEquals", "route53:ChangeResourceRecordSetsNormalizedRecordNames", name))
@@ -358,6 +362,12 @@ func awsScenes() []scene {
 		{name: "aws/exclusive-elsewhere", changes: []Change{creates("aws_iam_role_policies_exclusive.cm", attrs{"role_name": "cert-manager", "policy_names": []string{}})}},
 		{name: "aws/addon-removed", changes: base(keeps(cmAttach, cmHeld), deletes("aws_eks_addon.cm", attrs{"addon_name": "cert-manager", "cluster_name": "prod", "addon_version": "v1.18.2-eksbuild.2", "service_account_role_arn": awsAccount + "role/cert-manager"}))},
 		{name: "aws/addon-other-role", changes: base(keeps(cmAttach, cmHeld), updates("aws_eks_addon.cm", attrs{"addon_name": "cert-manager", "cluster_name": "prod", "service_account_role_arn": awsAccount + "role/cert-manager"}, attrs{"addon_name": "cert-manager", "cluster_name": "prod", "service_account_role_arn": awsAccount + "role/other"}))},
+		{name: "aws/one-zone-of-two-known", changes: []Change{keeps(cmRoleAt, cmRole), updates(cmPolicyAt, with(cmPolicy, "policy", dnsDoc(zone1, zone2)), cmPolicy), keeps(cmAttach, cmHeld), zoneAt}, inventory: Inventory{At: sceneTime, Certificates: []Certificate{
+			{Name: "shop", Names: []string{"shop.example.com"}, Identities: []string{awsAccount + "role/cert-manager"}, Zones: []string{zone1}, Challenge: "dns-01", Next: sceneTime.Add(6 * 24 * time.Hour)},
+			{Name: "mail", Names: []string{"mail.example.net"}, Identities: []string{awsAccount + "role/cert-manager"}, Zones: []string{zone2}, Challenge: "dns-01", Next: sceneTime.Add(9 * 24 * time.Hour)},
+		}}},
+		{name: "aws/drifted-and-given-back", changes: base(change(Create, cmAttach, nil, without(cmHeld, "id"), unknowns("id"))), flags: attrs{"resource_drift": []any{drifted}}},
+		{name: "aws/drifted-and-not-given-back", changes: base(), flags: attrs{"resource_drift": []any{drifted}}},
 		{name: "aws/all-new", changes: []Change{
 			change(Create, cmRoleAt, nil, without(cmRole, "arn", "id", "unique_id", "managed_policy_arns", "inline_policy"), unknowns("arn", "id", "unique_id", "managed_policy_arns", "inline_policy")),
 			change(Create, cmPolicyAt, nil, without(cmPolicy, "arn", "id", "policy"), unknowns("arn", "id", "policy")),

@@ -180,8 +180,11 @@ func awsNarrow(in []awsCondition) (rights Right, names []string, rest []awsCondi
 			continue
 		}
 		if !isSet || !negative && !strings.HasPrefix(op, "string") {
-			if c.key != "aws:securetransport" || !slices.Equal(c.values, []string{"true"}) {
+			switch {
+			case c.key != "aws:securetransport" || op != "bool":
 				rest = append(rest, c)
+			case !slices.Contains(c.values, "true"):
+				return 0, nil, nil, false // every request comes by TLS
 			}
 			continue
 		}

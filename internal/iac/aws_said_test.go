@@ -246,6 +246,15 @@ var awsSaid = map[string][]string{
 	"aws/addon-other-role": {
 		"lost aws_eks_addon.cm: Renewal stops: the trust by which a workload acts as the role cert-manager changes, so cert-manager in the cluster prod can no longer act as it. Nothing shows it until certificates end.",
 	},
+	"aws/one-zone-of-two-known": {
+		"lost aws_iam_policy.cert_manager_dns: mail stops renewing: the role cert-manager loses route53:ChangeResourceRecordSets (policy cert-manager-dns) on the hosted zone Z0000000000000000002, and nothing else in this plan allows it. mail is due for renewal on 1 Oct 2026 14:55 UTC, in 9 days; until then everything looks fine.",
+	},
+	"aws/drifted-and-given-back": {
+		"safe aws_iam_role_policy_attachment.cert_manager: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com was deleted outside the code, and until this plan is applied nothing that rests on it renews. The plan gives it back: apply it, and prove renewal afterwards.",
+	},
+	"aws/drifted-and-not-given-back": {
+		"lost aws_iam_role_policy_attachment.cert_manager: Renewal stops: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com was deleted outside the code, and this plan does not bring it back. Nothing shows it until certificates end.",
+	},
 	"aws/domain-delegated-elsewhere": {
 		"unknown aws_route53domains_registered_domain.main: The NS record example.com changes. Nobody can tell from this plan whether renewal rests on it: the plan does not tell whether names in example.com have certificates.",
 	},

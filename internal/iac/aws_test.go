@@ -77,6 +77,7 @@ func TestAWSPolicy(t *testing.T) {
 		"the keys must be missing":     {doc(when(one, "Null", key("RecordTypes"), "true")), ""},
 		"from an address":              {doc(when(one, "IpAddress", "aws:SourceIp", "192.0.2.0/24", "10.0.0.0/8")), "write and withdraw /hostedzone/z1 if aws:sourceip ipaddress 10.0.0.0/8, 192.0.2.0/24"},
 		"over TLS":                     {doc(when(one, "Bool", "aws:SecureTransport", "true")), "write and withdraw /hostedzone/z1"},
+		"a denial without TLS":         {doc(one, when(deny("*", "*"), "Bool", "aws:SecureTransport", "false")), "write and withdraw /hostedzone/z1"},
 		"not JSON":                     {"{", "unreadable"},
 		"no document":                  {"", "unreadable"},
 		"another effect":               {`{"Statement":[{"Effect":"Perhaps","Action":"*","Resource":"*"}]}`, "unreadable"},

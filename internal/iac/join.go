@@ -198,7 +198,8 @@ func within(scope Path, c *Certificate) answer {
 			}
 			continue
 		}
-		named = true
+		// Ids of Route 53 have nothing above them: one that is another one says no.
+		named = named || strings.Contains(z, ".") || len(scope) < 2 || scope[0] != "hostedzone"
 		for i, s := range scope {
 			if fqdn(s) != fqdn(z) {
 				continue
