@@ -69,6 +69,31 @@ func TestDrift(t *testing.T) {
 	says(t, out, "Accepted by ana: one role for the group")
 }
 
+// planned is a resource of a plan that is left alone ("no-op") or deleted.
+func planned(kind, name string, before map[string]any, action string) map[string]any {
+	change := map[string]any{"actions": []string{action}, "before": before, "after": before}
+	if action == "delete" {
+		change["after"] = nil
+	}
+	return map[string]any{
+		"address": kind + "." + name, "mode": "managed", "type": kind, "name": name, "provider_name": "registry.terraform.io/hashicorp/azurerm", "change": change,
+	}
+}
+
+// writePlan writes a plan as "terraform show -json" does.
+func writePlan(t *testing.T, changes, drift []any) (file string) {
+	t.Helper()
+	b, err := json.Marshal(map[string]any{"format_version": "1.2", "terraform_version": "1.9.8", "resource_changes": changes, "resource_drift": drift, "errored": false})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(t.TempDir(), "plan.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // What Terraform itself found to be gone is told by what renewal rests on, and by nothing else.
 func TestDriftOfAPlan(t *testing.T) {
 	const zone = "/subscriptions/s/resourceGroups/dns/providers/Microsoft.Network/dnsZones/example.com"
@@ -76,28 +101,9 @@ func TestDriftOfAPlan(t *testing.T) {
 		"id": zone + "/providers/Microsoft.Authorization/roleAssignments/1", "principal_id": "4f1c", "scope": zone,
 		"role_definition_name": "DNS Zone Contributor", "role_definition_id": "/providers/Microsoft.Authorization/roleDefinitions/befefa01-2a29-4197-83a8-272ff33ce314",
 	}
-	resource := func(kind, name string, before map[string]any, action string) map[string]any {
-		change := map[string]any{"actions": []string{action}, "before": before, "after": before}
-		if action == "delete" {
-			change["after"] = nil
-		}
-		return map[string]any{
-			"address": kind + "." + name, "mode": "managed", "type": kind, "name": name, "provider_name": "registry.terraform.io/hashicorp/azurerm", "change": change,
-		}
-	}
+	resource := planned
 	plan := func(drift ...any) string {
-		b, err := json.Marshal(map[string]any{
-			"format_version": "1.2", "terraform_version": "1.9.8", "resource_changes": []any{resource("azurerm_dns_zone", "z", map[string]any{"id": zone, "name": "example.com"}, "no-op")},
-			"resource_drift": drift, "errored": false,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(t.TempDir(), "drift.json")
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
+		return writePlan(t, []any{resource("azurerm_dns_zone", "z", map[string]any{"id": zone, "name": "example.com"}, "no-op")}, drift)
 	}
 	g := &provingGround{t: t}
 	out, _ := g.run(exitUpheld, "drift", "--plan", plan())

@@ -145,7 +145,7 @@ Exit statuses
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("notafter {{.Version}}\n")
-	root.AddCommand(p.check(), p.guard(), p.serve(), p.config(), p.renew(), p.rehearse(), p.prove(), p.drift(), p.account(), p.incidents(), p.ack(), p.hashPassword(), p.dnsWriter(), p.version())
+	root.AddCommand(p.check(), p.guard(), p.serve(), p.config(), p.renew(), p.rehearse(), p.prove(), p.drift(), p.apply(), p.account(), p.incidents(), p.ack(), p.hashPassword(), p.dnsWriter(), p.version())
 	return root
 }
 

@@ -34,6 +34,8 @@ type climber interface {
 	// was that was accepted.
 	expected(ctx context.Context) ([]grant, error)
 	accept(ctx context.Context, renewer, who, reason string) ([]grant, error)
+	// inventory is what is known of the certificates, as guard takes it.
+	inventory(ctx context.Context) ([]byte, error)
 	close()
 }
 

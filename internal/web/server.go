@@ -30,10 +30,10 @@ type Options struct {
 	Renewer  Renewer  // nil: nothing can be renewed or rehearsed from here; needs Renewals
 	// Inventory is the certificates as `notafter guard` takes them, in JSON. Nil: there is none to be had here.
 	Inventory func(ctx context.Context) ([]byte, error)
-	Grants   Grants   // nil: nothing is told of what permissions rest on
+	Grants    Grants // nil: nothing is told of what permissions rest on
 	// RenewedBy names what renews a certificate, and how long changes of its rights take to count. Nil: neither is told.
 	RenewedBy func(certificate string) (renewer string, settles time.Duration)
-	Logger   *slog.Logger
+	Logger    *slog.Logger
 	// Registerer takes the collectors of this room, Gatherer is what /metrics shows. A [prometheus.Registry] is both.
 	// With a nil Gatherer there is no /metrics.
 	Registerer prometheus.Registerer
