@@ -155,7 +155,16 @@ func (a *App) Renew(ctx context.Context, certificate, who string, force bool) er
 		return err
 	}
 	if !force {
-		if f, ok := k.Books(certificate); ok && f.State.Due.After(a.now()) {
+		f, ok := k.Books(certificate)
+		if ok && f.State.Waits() {
+			a.errands.Go(func() {
+				if _, err := k.RenewNow(a.running, certificate, who, false); err != nil && a.running.Err() == nil {
+					a.log.Error("put into service what was issued", "certificate", certificate, "error", err)
+				}
+			})
+			return nil
+		}
+		if ok && f.State.Due.After(a.now()) {
 			return nil // the keeper comes to it by itself when it is due
 		}
 	}

@@ -65,6 +65,12 @@ type RenewalState struct {
 	LastSuccess time.Time `json:"last_success,omitzero"`
 }
 
+// Waits reports whether a certificate was issued and putting it into service is what failed last: the next attempt costs
+// no order.
+func (s RenewalState) Waits() bool {
+	return s.Failures > 0 && s.LastTrouble != nil && (s.LastTrouble.Reason == InstallFailed || s.LastTrouble.Reason == ServedStale)
+}
+
 // AttemptKind tells renewals from the levels of a rehearsal.
 type AttemptKind string
 

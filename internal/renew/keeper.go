@@ -360,7 +360,8 @@ func (k *Keeper) Rehearse(ctx context.Context, certificate, who string, kinds ..
 	return out, err
 }
 
-// RenewNow renews in this call, when it is due or forced, and returns the attempt; nil when there was nothing to do.
+// RenewNow renews in this call, when it is due or forced, or a certificate that was issued waits to be put into service,
+// whatever the pauses say. It returns the attempt; nil when there was nothing to do.
 func (k *Keeper) RenewNow(ctx context.Context, certificate, who string, force bool) (*assure.Attempt, error) {
 	j := k.jobs[certificate]
 	if j == nil {
@@ -374,7 +375,8 @@ func (k *Keeper) RenewNow(ctx context.Context, certificate, who string, force bo
 	var made *assure.Attempt
 	err := k.waiting(ctx, j, func(ctx context.Context) error {
 		k.mu.Lock()
-		due := k.renewalDue(j, k.state[certificate], k.o.Now())
+		st := k.state[certificate]
+		due := k.renewalDue(j, st, k.o.Now()) || st.state.Waits()
 		k.mu.Unlock()
 		if !due {
 			return nil

@@ -176,8 +176,8 @@ func TestInstallsWhatWasIssued(t *testing.T) {
 		t.Errorf("a server that goes on serving the old one: %s", trail(*a))
 	}
 	h.server.deaf = false
-	h.pass(time.Hour)
-	if a := h.attempt(k, "shop", false); trail(*a) != "install:done seen:done" {
+	// Whoever mended it need not wait for the pause: it costs no order.
+	if a := h.attempt(k, "shop", false); a == nil || trail(*a) != "install:done seen:done" {
 		t.Errorf("the second attempt: %s", trail(*a))
 	}
 	if n := h.orders(); n != 2 {

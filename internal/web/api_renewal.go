@@ -156,9 +156,9 @@ func (s *Server) registerRenewals(api huma.API) {
 		if in.Body != nil {
 			a.force, given = in.Body.Force, in.Body.Who
 		}
-		out, err := s.accept(ctx, a, given, s.askRenewal)
+		out, waits, err := s.accept(ctx, a, given, s.askRenewal)
 		if err == nil && !a.force && out.Body.Due != nil {
-			out.Body.Begins = !out.Body.Due.After(out.Body.Since)
+			out.Body.Begins = waits || !out.Body.Due.After(out.Body.Since)
 		}
 		return out, err
 	})
@@ -181,7 +181,8 @@ func (s *Server) registerRenewals(api huma.API) {
 			}
 			given = in.Body.Who
 		}
-		return s.accept(ctx, a, given, s.askRehearsal)
+		out, _, err := s.accept(ctx, a, given, s.askRehearsal)
+		return out, err
 	})
 }
 
@@ -229,16 +230,16 @@ func (s *Server) registerAccounts(api huma.API) {
 	}
 }
 
-// accept asks for what somebody wishes and says from when on attempts belong to it.
-func (s *Server) accept(ctx context.Context, a asked, given string, ask func(context.Context, asked) error) (*accepted, error) {
-	var err error
+// accept asks for what somebody wishes and says from when on attempts belong to it, and whether something that was issued
+// waits to be put into service.
+func (s *Server) accept(ctx context.Context, a asked, given string, ask func(context.Context, asked) error) (out *accepted, waits bool, err error) {
 	if a.who, err = signature(ctx, given); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	a.remote = callerFrom(ctx)
 	st, err := s.findStanding(ctx, a.certificate, 1)
 	if err != nil {
-		return nil, s.renewalError("ask for a renewal", err)
+		return nil, false, s.renewalError("ask for a renewal", err)
 	}
 	// The store keeps microseconds: nothing that begins now may seem to have begun before.
 	now := s.now().UTC().Truncate(time.Microsecond)
@@ -247,9 +248,9 @@ func (s *Server) accept(ctx context.Context, a asked, given string, ask func(con
 		d.After = st.Attempts[0].ID
 	}
 	if err := ask(ctx, a); err != nil {
-		return nil, s.renewalError("ask for a renewal", err)
+		return nil, false, s.renewalError("ask for a renewal", err)
 	}
-	return &accepted{http.StatusAccepted, d}, nil
+	return &accepted{http.StatusAccepted, d}, st.State.Waits(), nil
 }
 
 // signature is the name under which a wish is noted.
