@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/lab/arm"
 	"github.com/notafter/notafter/internal/permit"
 )
 
@@ -124,5 +125,18 @@ func TestAzureAnswersAreBounded(t *testing.T) {
 				t.Errorf("%d bytes were read", n)
 			}
 		})
+	}
+}
+
+// Where nobody answers, what went wrong is told, and not the SDK's way to it.
+func TestAzureNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	a := startAzure(t, arm.Options{})
+	asker := a.asker(t)
+	a.Stop()
+	for _, x := range asker.Ask(t.Context(), azRecord) {
+		if d := x.Trouble.Detail; x.Answer != assure.Untold || !strings.HasPrefix(d, "no token from Azure: dial tcp") || strings.Contains(d, "troubleshoot") {
+			t.Errorf("it is told as %s", d)
+		}
 	}
 }

@@ -45,7 +45,7 @@ func azureTrouble(err error, scope string) *assure.Trouble {
 	if errors.As(err, &login) {
 		t.Action = "sign in"
 		if login.RawResponse == nil {
-			t.Detail = "no token from Azure: " + azureText(login.Error())
+			t.Detail = "no token from Azure: " + azureCause(login)
 			return t
 		}
 		said := azureSaid(login.RawResponse)
@@ -114,6 +114,16 @@ func loginRemedy(said string) string {
 		return "There is no such tenant: set tenant to the id of the directory that knows the application"
 	}
 	return "Give the identity that renews a credential that Azure accepts"
+}
+
+// azureCause is why nobody answered a sign-in, without what the SDK says about itself before and after: the address stands
+// in the configuration, and what went wrong with it would be cut off.
+func azureCause(err error) string {
+	s, _, _ := strings.Cut(azureText(err.Error()), " To troubleshoot, visit")
+	if i := strings.LastIndex(s, `": `); i >= 0 {
+		s = s[i+3:]
+	}
+	return strings.TrimRight(s, ". ")
 }
 
 // azureSaid is the message in an error's body, without a final dot.

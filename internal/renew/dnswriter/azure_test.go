@@ -588,3 +588,15 @@ func TestAzureSettings(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody answers, what went wrong is told, and not the SDK's way to it.
+func TestAzureNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	a := startAzure(t, arm.Options{})
+	w := a.writer(t)
+	a.Stop()
+	tr := troubled(t, w.Present(deadline(t), azName, "x"), assure.TroubleTransient, assure.DNSWriteFailed)
+	if !strings.HasPrefix(tr.Detail, "no token from Azure: dial tcp") || strings.Contains(tr.Detail, "troubleshoot") {
+		t.Errorf("it is told as %s", tr.Detail)
+	}
+}

@@ -113,7 +113,7 @@ var azurePassing = regexp.MustCompile(`AADSTS(90033|90014|50196)\b`)
 func (a *Azure) loginTrouble(t *assure.Trouble, e *azidentity.AuthenticationFailedError) {
 	t.Action, t.Scope = "sign in", a.opts.Credential.Tenant
 	if e.RawResponse == nil {
-		t.Detail = "no token from Azure: " + azureText(e.Error())
+		t.Detail = "no token from Azure: " + azureCause(e)
 		if f := a.opts.Credential.tokenFile(); f != "" {
 			if _, err := os.Stat(f); err != nil {
 				t.Reason, t.Class = assure.CredentialExpiring, assure.TroubleExpired
@@ -192,6 +192,16 @@ func answerTrouble(t *assure.Trouble, r *azcore.ResponseError) {
 	default:
 		t.Class = assure.TroubleInvalid
 	}
+}
+
+// azureCause is why nobody answered a sign-in, without what the SDK says about itself before and after: the address stands
+// in the configuration, and what went wrong with it would be cut off.
+func azureCause(err error) string {
+	s, _, _ := strings.Cut(azureText(err.Error()), " To troubleshoot, visit")
+	if i := strings.LastIndex(s, `": `); i >= 0 {
+		s = s[i+3:]
+	}
+	return strings.TrimRight(s, ". ")
 }
 
 // azureSaying is what an error's body says.
