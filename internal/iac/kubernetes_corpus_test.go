@@ -257,7 +257,9 @@ func TestKubernetesSecrets(t *testing.T) {
 		{name: "kubernetes/secret-removed", changes: []Change{issuer, space, deletes("kubernetes_secret_v1.cloudflare", secret)}, want: []string{
 			`lost kubernetes_secret_v1.cloudflare: Renewal stops: the secret cert-manager/cloudflare is destroyed, so the issuer letsencrypt can no longer sign in to write challenges. Nothing shows it until certificates end.`,
 		}},
-		{name: "kubernetes/secret-key-renamed", changes: []Change{issuer, space, updates("kubernetes_secret_v1.cloudflare", secret, kMeta("cert-manager", "cloudflare", "data", attrs{"api-token": "not-one"}))}, want: nil},
+		{name: "kubernetes/secret-key-renamed", changes: []Change{issuer, space, updates("kubernetes_secret_v1.cloudflare", secret, kMeta("cert-manager", "cloudflare", "data", attrs{"api-token": "not-one"}))}, want: []string{
+			`lost kubernetes_secret_v1.cloudflare: Renewal stops: the key token of the secret cert-manager/cloudflare changes, so the issuer letsencrypt can no longer sign in to write challenges. Nothing shows it until certificates end.`,
+		}},
 		{name: "kubernetes/secret-value-rotated", changes: []Change{issuer, space, updates("kubernetes_secret_v1.cloudflare", secret, kMeta("cert-manager", "cloudflare", "data", attrs{"token": "nor-this"}))}},
 		{name: "kubernetes/secret-replaced", changes: []Change{issuer, space, replaces("kubernetes_secret_v1.cloudflare", secret, kMeta("security", "cloudflare", "data", attrs{"token": "not-one"}), nil)}, want: []string{
 			`lost kubernetes_secret_v1.cloudflare: Renewal stops: the secret cert-manager/cloudflare is destroyed, so the issuer letsencrypt can no longer sign in to write challenges. Nothing shows it until certificates end.`,

@@ -2,6 +2,7 @@ package iac
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -54,6 +55,7 @@ func FuzzPlacedReaders(f *testing.F) {
 			kinds = append(kinds, kind)
 		}
 	}
+	slices.Sort(kinds)
 	f.Fuzz(func(t *testing.T, values, unknown string) {
 		var v map[string]any
 		var u any

@@ -2,6 +2,7 @@ package iac
 
 import (
 	"cmp"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -249,8 +250,8 @@ func (v solver) String() string {
 		s += " for " + v.selector
 	}
 	for _, field := range []string{"clientID", "role", "hostedZoneName", "hostedZoneID", "project", "solverName"} {
-		for k, l := range v.leaves {
-			if strings.HasSuffix(k, "."+field) && (v.selector == "" || !strings.HasPrefix(field, "hostedZone")) {
+		for _, k := range slices.Sorted(maps.Keys(v.leaves)) {
+			if l := v.leaves[k]; strings.HasSuffix(k, "."+field) && (v.selector == "" || !strings.HasPrefix(field, "hostedZone")) {
 				s += " (" + field + " " + l + ")"
 			}
 		}

@@ -1,6 +1,7 @@
 package iac
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -20,25 +21,40 @@ func (s *State) needs() map[object][]need {
 		out := map[object][]need{}
 		for _, p := range s.papers() {
 			for _, ns := range s.lookedIn(p) {
-				leaves(dig(p.body, "spec"), nil, func(path []string, text string) {
-					if len(path) < 2 {
-						return
-					}
-					holder, field := path[len(path)-2], path[len(path)-1]
-					switch {
-					case field == "name" && strings.HasSuffix(strings.ToLower(holder), "secretref"):
-						key := scalar(dig(p.body, append([]string{"spec"}, append(path[:len(path)-1:len(path)-1], "key")...)...))
-						o := object{kind: "secret", namespace: ns, name: text}
-						out[o] = append(out[o], need{issuer: p.object.String(), key: key, account: holder == "privateKeySecretRef", writes: slices.Contains(path, "dns01")})
-					case field == "secretName" && holder == "ca":
-						o := object{kind: "secret", namespace: ns, name: text}
-						out[o] = append(out[o], need{issuer: p.object.String(), key: "tls.key"})
-					}
+				secretRefs(dig(p.body, "spec"), "", false, 0, func(holder, name, key string, writes bool) {
+					o := object{kind: "secret", namespace: ns, name: name}
+					out[o] = append(out[o], need{issuer: p.object.String(), key: key, account: holder == "privateKeySecretRef", writes: writes})
 				})
+				if name := scalar(dig(p.body, "spec", "ca", "secretName")); name != "" {
+					o := object{kind: "secret", namespace: ns, name: name}
+					out[o] = append(out[o], need{issuer: p.object.String(), key: "tls.key"})
+				}
 			}
 		}
 		return out
 	})
+}
+
+// secretRefs visits what an issuer names of secrets: whatever is called a reference to one, as all solvers do, and those of
+// webhooks in their own configuration too. writes says that it stands in a solver by DNS.
+func secretRefs(v any, field string, writes bool, depth int, visit func(holder, name, key string, writes bool)) {
+	if depth > maxYAMLDepth {
+		return
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		if name := scalar(v["name"]); name != "" && strings.HasSuffix(strings.ToLower(field), "secretref") {
+			visit(field, name, scalar(v["key"]), writes)
+		}
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			e := v[k]
+			secretRefs(e, k, writes || k == "dns01", depth+1, visit)
+		}
+	case []any:
+		for _, e := range v {
+			secretRefs(e, field, writes, depth+1, visit)
+		}
+	}
 }
 
 // lookedIn are the namespaces in which cert-manager looks for the secrets of an issuer.
@@ -201,8 +217,8 @@ func (s *State) spaces() map[string]string {
 		}
 	}
 	for o := range s.needs() {
-		if o.namespace != "" && out[o.namespace] == "" {
-			out[o.namespace] = "the secret " + o.name + " of an issuer"
+		if what := "the secret " + o.name + " of an issuer"; o.namespace != "" && (out[o.namespace] == "" || strings.HasPrefix(out[o.namespace], "the secret ") && what < out[o.namespace]) {
+			out[o.namespace] = what
 		}
 	}
 	for _, r := range s.Of("helm_release") {

@@ -2,6 +2,8 @@ package iac
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,14 +70,15 @@ func documentOf(text string) (m map[string]any, err error) {
 	return map[string]any{}, nil
 }
 
-// leaves visits the texts of a document, with the way to each. Lists are gone through in order; what is nested too deep is left out.
+// leaves visits the texts of a document, with the way to each. Lists are gone through in their order, mappings in that of their keys; what is nested too deep is left out.
 func leaves(v any, path []string, visit func(path []string, text string)) {
 	if len(path) > maxYAMLDepth {
 		return
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		for k, e := range v {
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			e := v[k]
 			leaves(e, append(path[:len(path):len(path)], k), visit)
 		}
 	case []any:
