@@ -283,11 +283,3 @@ func first(list []*Certificate, when func(*Certificate) time.Time) (out *Certifi
 	}
 	return out
 }
-
-func (inv *Inventory) certificates() []*Certificate {
-	out := make([]*Certificate, 0, len(inv.Certificates))
-	for i := range inv.Certificates {
-		out = append(out, &inv.Certificates[i])
-	}
-	return out
-}
