@@ -144,7 +144,7 @@ func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
 	c := t.cause()
 	out := Finding{
 		Class: f.class, Address: c.Address, ProviderType: c.Type, Principal: t.Principal, Permission: t.Permission, Scope: t.scope(),
-		Certificates: namesOf(rest), HurtsAt: hurtsAt(rest), Fingerprint: t.fingerprint(f.class),
+		Certificates: namesOf(rest), HurtsAt: hurtsAt(rest), Fingerprint: t.fingerprint(f.class), kind: t.Kind,
 	}
 	if c.Previous != "" {
 		out.Previous = &c.Previous

@@ -91,6 +91,30 @@ INCOMPLETE  Planning ended in an error.
 	}
 }
 
+func TestWhatAFindingNamesIsCalledByWhatItIs(t *testing.T) {
+	const azure = "/subscriptions/s/resourceGroups/dns/providers/Microsoft.Network/dnsZones/example.com"
+	for _, c := range []struct {
+		f    Finding
+		want string
+	}{
+		{Finding{kind: KindGrant, Principal: "p", Permission: "DNS Zone Contributor", Scope: azure}, "identity p, permission DNS Zone Contributor, where " + azure},
+		{Finding{kind: KindTrust, Principal: "p", Permission: "federated credential", Scope: "the cluster prod"}, "identity p, by federated credential, where the cluster prod"},
+		{Finding{kind: KindZone, Principal: "example.com", Permission: "hosted zone", Scope: "example.com"}, "what example.com"},
+		{Finding{kind: KindZone, Principal: "example.com", Scope: azure}, "what example.com, where " + azure},
+		{Finding{kind: KindSolver, Principal: "clusterissuer letsencrypt", Permission: "acme", Scope: "/kubernetes"}, "what clusterissuer letsencrypt"},
+		{Finding{kind: KindBlock, Permission: "the ReadOnly lock keep", Scope: azure}, "what the ReadOnly lock keep, where " + azure},
+		{Finding{kind: KindBlock, Principal: "example.com", Permission: "a CAA record", Scope: "example.com"}, "what a CAA record, concerns example.com"},
+	} {
+		var got []string
+		for _, p := range c.f.particulars() {
+			got = append(got, p.label+" "+p.text)
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%s: %s\nwant %s", c.f.kind, s, c.want)
+		}
+	}
+}
+
 func TestTextOfAnUntouchedRenewalIsSilence(t *testing.T) {
 	if got := asText(t, Verdict{Class: Safe}, shownOptions); got != "" {
 		t.Errorf("said %q", got)

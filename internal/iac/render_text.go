@@ -150,14 +150,32 @@ func (f Finding) particulars() []particular {
 			out = append(out, particular{label, text})
 		}
 	}
-	add("identity", f.Principal)
-	add("permission", f.Permission)
-	add("where", f.Scope)
+	switch f.kind {
+	case KindGrant, "":
+		add("identity", f.Principal)
+		add("permission", f.Permission)
+	case KindIdentity, KindTrust, KindCredential:
+		add("identity", f.Principal)
+		add("by", f.Permission)
+	case KindBlock:
+		add("what", f.Permission)
+		add("concerns", f.Principal)
+	default:
+		add("what", f.Principal)
+	}
+	if f.Scope != f.Principal && (f.kind == KindGrant || f.kind == "" || !f.inside()) {
+		add("where", f.Scope)
+	}
 	add("resource", f.Address)
 	if f.Previous != nil && *f.Previous != f.Address {
 		add("before", *f.Previous)
 	}
 	return out
+}
+
+// inside reports whether a scope is a path that only the readers know ("/kubernetes"), and no id of a cloud.
+func (f Finding) inside() bool {
+	return strings.HasPrefix(f.Scope, "/") && !strings.HasPrefix(strings.ToLower(f.Scope), "/subscriptions/") && !strings.HasPrefix(strings.ToLower(f.Scope), "/providers/")
 }
 
 func orNone(s string) string {

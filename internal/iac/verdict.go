@@ -40,6 +40,8 @@ type Finding struct {
 	Fingerprint string `json:"fingerprint"`
 	// Overridden is set when somebody answered for this finding.
 	Overridden *Override `json:"overridden,omitempty"`
+
+	kind Kind // of what it is about, by which texts label what they name
 }
 
 // Verdict is what [Judge] says about a plan.
