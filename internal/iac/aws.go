@@ -134,12 +134,9 @@ func (s *State) awsBlame(g *awsGrant) *Side {
 	if after == nil {
 		return from
 	}
-	kept := after.set(g.zone)
 	for _, r := range s.awsFacts().readBy[g.who] {
-		for _, a := range r.reads.set(g.zone) {
-			if by := culprit(r.chain); !slices.Contains(kept, a) && by.Change.Do != NoOp {
-				return by
-			}
+		if by := culprit(r.chain); by.Change.Do != NoOp && len(r.reads.beyond(after, g.zone)) > 0 {
+			return by
 		}
 	}
 	return from
@@ -219,22 +216,17 @@ func (s *State) awsTie(g *awsGrant) []Tie {
 // awsReading reports whether a grant comes with all readings around the write that its identity had before the plan. Which
 // ones a renewer needs differs; those that it had are taken for needed. lost names what is gone on the other side.
 func (s *State) awsReading(g *awsGrant) (all bool, lost []string) {
-	set := func(st *State) []string {
+	of := func(st *State) *awsReads {
 		if r := st.awsFacts().reads[g.who]; r != nil {
-			return r.set(g.zone)
+			return r
 		}
-		return nil
+		return &awsReads{}
 	}
-	own := set(s)
-	if !s.After || s.other == nil {
-		return len(own) > 0, nil
+	own := of(s)
+	if s.After && s.other != nil {
+		lost = of(s.other).beyond(own, g.zone)
 	}
-	for _, a := range set(s.other) {
-		if !slices.Contains(own, a) {
-			lost = append(lost, a)
-		}
-	}
-	return len(own) > 0 && len(lost) == 0, lost
+	return own.any(g.zone) && len(lost) == 0, lost
 }
 
 // awsRevokedBy is what takes the grant away without touching what grants it.

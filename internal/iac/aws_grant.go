@@ -46,19 +46,33 @@ func (r *awsReads) add(o awsReads) {
 	r.wait, r.find = r.wait || o.wait, r.find || o.find
 }
 
-// set are the needed actions that are allowed for a zone.
-func (r *awsReads) set(zone string) []string {
-	var out []string
-	if slices.ContainsFunc(r.list, func(p string) bool { return glob(p, zone) }) {
-		out = append(out, "ListResourceRecordSets")
+// any reports whether anything is allowed around the writes to a zone.
+func (r *awsReads) any(zone string) bool {
+	return r.wait || r.find || slices.ContainsFunc(r.list, func(p string) bool { return glob(p, zone) || glob(zone, p) })
+}
+
+// beyond are the needed actions around the writes to a zone that r allows and after does not.
+func (r *awsReads) beyond(after *awsReads, zone string) (lost []string) {
+	for _, p := range r.list {
+		switch {
+		case glob(zone, p):
+		case glob(p, zone):
+			p = zone
+		default:
+			continue
+		}
+		if !slices.ContainsFunc(after.list, func(q string) bool { return glob(q, p) }) {
+			lost = append(lost, "ListResourceRecordSets")
+			break
+		}
 	}
-	if r.wait {
-		out = append(out, "GetChange")
+	if r.wait && !after.wait {
+		lost = append(lost, "GetChange")
 	}
-	if r.find {
-		out = append(out, "ListHostedZonesByName")
+	if r.find && !after.find {
+		lost = append(lost, "ListHostedZonesByName")
 	}
-	return out
+	return lost
 }
 
 // awsZones are the patterns of zone ids that a statement speaks of, in lower case. but lists those that it leaves out.
