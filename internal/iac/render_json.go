@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -20,7 +21,7 @@ func (v Verdict) JSON(w io.Writer) error {
 			f.Certificates = []string{}
 		}
 		if f.HurtsAt != nil {
-			at := f.HurtsAt.UTC()
+			at := f.HurtsAt.UTC().Truncate(time.Second)
 			f.HurtsAt = &at
 		}
 		list[i] = f
