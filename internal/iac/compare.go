@@ -62,6 +62,9 @@ func (j *judge) fate(t *Tie) fate {
 	if whole {
 		return best
 	}
+	if t.From.Change.Forgets() && best.taker == nil {
+		return fate{class: Orphaned} // another is made, or nothing, and the old one is left alone
+	}
 	f := fate{class: Lost, taker: best.taker, twin: best.twin, again: j.again(t)}
 	if u := j.guess(t, &f); u != nil {
 		return fate{class: Unknown, by: u, why: unknownParts(u)}
@@ -206,7 +209,7 @@ func (j *judge) guess(t *Tie, f *fate) *Tie {
 			if len(u.Unknown) == 0 && u.Doubt == "" && u.From.Change.Do != UnknownAction || !possible(u, t) || t.Stale != "" && u.From.Change.Makes() {
 				continue
 			}
-			if j.one(u.From.Change, t.From.Change) || u.From.Change.Do == NoOp {
+			if j.one(u.From.Change, t.From.Change) || u.From.Change.Do == NoOp && len(u.Unknown) > 0 {
 				return u
 			}
 			if f.maybe == nil && (u.From.Change.Makes() || u.From.Change.Do == Update) {

@@ -121,8 +121,9 @@ func (j *judge) tell(t *Tie, f fate) {
 			return // what is left is enough for every certificate that rests on it
 		}
 	}
-	if t.Doubt != "" && f.class != Unknown {
+	if t.Doubt != "" {
 		switch {
+		case f.class == Unknown && !j.unused(t): // for a reason of its own
 		case len(rest) == 0 && f.class == Orphaned: // it lives on, and may be nothing
 			return
 		case len(rest) > 0 && !t.vague(): // the inventory knows that it is used

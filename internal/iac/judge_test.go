@@ -44,6 +44,8 @@ func TestWhatAGrantNeedsToStayWhole(t *testing.T) {
 	when := func(t Tie, condition string) Tie { t.Condition = condition; return t }
 	everybody := func(t Tie, members ...string) Tie { t.Others, t.Members = true, members; return t }
 	stale := func(t Tie) Tie { t.Kind, t.Stale = KindIdentity, "it gets another id"; return t }
+	doubted := func(t Tie) Tie { t.Doubt = "who knows"; return t }
+	alone := at(CreateForget, "x_grant.alone")
 	object := func(t Tie, id string) Tie { t.Object = id; return t }
 	unknown := func(t Tie, parts ...Part) Tie { t.Unknown = parts; return t }
 	for name, c := range map[string]struct {
@@ -68,6 +70,10 @@ func TestWhatAGrantNeedsToStayWhole(t *testing.T) {
 		"nothing may be written":                           {[]Tie{cm(changed, zone, RightAll)}, []Tie{cm(changed, zone, RightDelete|RightRead)}, []string{"lost x_grant.changed"}},
 		"a condition is added":                             {[]Tie{cm(changed, zone, RightAll)}, []Tie{when(cm(changed, zone, RightAll), "TXT only")}, []string{"narrowed x_grant.changed"}},
 		"a condition is taken away":                        {[]Tie{when(cm(changed, zone, RightAll), "TXT only")}, []Tie{cm(changed, zone, RightAll)}, nil},
+		"left alone, and made for somebody else":           {[]Tie{cm(alone, zone, RightAll)}, []Tie{grantIn(alone, "dns", "dns.writer", zone, RightAll)}, []string{"orphaned x_grant.alone"}},
+		"in doubt, and gone":                               {[]Tie{doubted(cm(gone, zone, RightAll))}, nil, []string{"unknown x_grant.gone"}},
+		"in doubt, and left alone":                         {[]Tie{doubted(cm(alone, zone, RightAll))}, nil, nil},
+		"only one in doubt is left":                        {[]Tie{cm(gone, zone, RightAll), doubted(cm(keep, zone, RightAll))}, []Tie{doubted(cm(keep, zone, RightAll))}, []string{"lost x_grant.gone"}},
 		"a part is not known":                              {[]Tie{cm(changed, zone, RightAll)}, []Tie{unknown(cm(changed, zone, RightAll), PartCondition)}, []string{"unknown x_grant.changed"}},
 		"a part of what is made is not known":              {[]Tie{cm(gone, zone, RightAll)}, []Tie{unknown(cm(made, zone, RightAll), PartPrincipal)}, []string{"lost x_grant.gone"}},
 		"shifted by one": {
