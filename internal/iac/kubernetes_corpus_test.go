@@ -213,6 +213,11 @@ func TestKubernetesIssuers(t *testing.T) {
 			`lost kubernetes_ingress_v1.shop: Renewal stops: the issuer named by the ingress shop/shop changes, so cert-manager takes the certificate of the ingress back, and nobody renews what its secret holds. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/ingress-removed", changes: []Change{deletes("kubernetes_ingress_v1.shop", kMeta("shop", "shop", "annotations", attrs{"cert-manager.io/cluster-issuer": "letsencrypt"}))}},
+		{name: "kubernetes/certificate-removed-with-its-ingress", changes: []Change{
+			deletes("kubernetes_manifest.shop", kCertificate("shop")),
+			deletes("kubernetes_ingress_v1.shop", kMeta("shop", "shop", "spec", []any{attrs{"tls": []any{attrs{"hosts": []any{"shop.example.com"}, "secret_name": "shop-tls"}}}})),
+		}},
+		{name: "kubernetes/certificate-removed-with-its-namespace", changes: []Change{deletes("kubernetes_manifest.shop", kCertificate("shop")), deletes("kubernetes_namespace.shop", kMeta("", "shop"))}},
 		{name: "kubernetes/crd-removed", changes: []Change{deletes("kubectl_manifest.crd", attrs{"yaml_body": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: certificates.cert-manager.io}\n"})}, want: []string{
 			`lost kubectl_manifest.crd: Renewal stops: the CRD certificates.cert-manager.io is destroyed, so every object of the cluster that it defines is deleted with it. Nothing shows it until certificates end.`,
 		}},

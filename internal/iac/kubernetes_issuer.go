@@ -300,6 +300,9 @@ func (p paper) solvers() []solver {
 // tell, unless something that stays still serves its secret.
 func (s *State) certificate(r *Side, p paper) []Tie {
 	secret := scalar(dig(p.body, "spec", "secretName"))
+	if s.retired(p.namespace, secret) {
+		return nil
+	}
 	names, _ := dig(p.body, "spec", "dnsNames").([]any)
 	var also []string
 	for _, n := range names[:min(len(names), 100)] {
@@ -316,11 +319,28 @@ func (s *State) certificate(r *Side, p paper) []Tie {
 	return []Tie{t}
 }
 
+// retired reports whether the plan takes away who serves a secret, or the whole namespace: then nobody misses it.
+func (s *State) retired(namespace, secret string) bool {
+	before := s.ordered()[0]
+	for _, kind := range []string{"kubernetes_namespace_v1", "kubernetes_namespace"} {
+		for _, r := range before.Of(kind) {
+			if r.Change.Destroys() && !r.Change.Makes() && r.Text("metadata", "name") == namespace {
+				return true
+			}
+		}
+	}
+	return before.serves(namespace, secret) && !s.served(namespace, secret)
+}
+
 // served reports whether an ingress that is there after the plan names a secret for TLS.
 func (s *State) served(namespace, secret string) bool {
-	after := s.ordered()[len(s.ordered())-1]
+	return s.ordered()[len(s.sides())-1].serves(namespace, secret)
+}
+
+// serves is served for this side.
+func (s *State) serves(namespace, secret string) bool {
 	for _, kind := range []string{"kubernetes_ingress_v1", "kubernetes_ingress"} {
-		for _, r := range after.Of(kind) {
+		for _, r := range s.Of(kind) {
 			if cmp.Or(r.Text("metadata", "namespace"), "default") != namespace {
 				continue
 			}
