@@ -22,9 +22,9 @@ resource "terraform_data" "service" {
 }
 
 // The incident of September, with notafter: a plan with two hundred harmless changes takes away the one grant that
-// renewal rests on. The guard refuses it. Applied all the same, somebody is paged within a canary's interval, and told
-// whose right to do what is gone, and where. With the code mended, a rehearsal works, and the incident is closed by the
-// proof.
+// renewal rests on. The guard refuses it, and so does notafter apply. Applied all the same, somebody is paged within a
+// canary's interval, and told whose right to do what is gone, and where. The mended code is applied and proven in one go,
+// a rehearsal works, and the incident is closed by a renewal.
 func TestTheIncident(t *testing.T) {
 	t.Parallel()
 	if err := estate.Possible(); err != nil {
@@ -79,6 +79,12 @@ import {
 	if status != 1 || v.Class != "lost" || v.lines() != "lost azurerm_role_assignment.renewer\n" || v.Findings[0].Principal != estate.ObjectID {
 		t.Fatalf("the guard lets the plan pass with status %d: %s", status, v.raw)
 	}
+	// Whoever applies through notafter is refused, and told for which certificate.
+	through := []string{"apply", "--server", p.url, "--settle", "1s", "--interval", "1s", "--timeout", "1m", "--", tools.tofu, "apply", "-no-color", "plan.bin"}
+	if status, _, said := w.notafter(nil, through...); status != 1 || !strings.Contains(said, "guard refuses the plan") || !strings.Contains(said, "shop") {
+		t.Fatalf("notafter apply ended with status %d:\n%s", status, said)
+	}
+	wantGrants(t, w, estate.ObjectID)
 	if status, said := w.apply(); status != 0 {
 		t.Fatalf("tofu apply ended with status %d:\n%s", status, said)
 	}
@@ -106,7 +112,10 @@ import {
 	if status, v := w.guard(w.plan(false)); status != 0 {
 		t.Errorf("the guard refuses the repair: %s", v.raw)
 	}
-	w.converge()
+	if status, _, said := w.notafter(nil, through...); status != 0 {
+		t.Fatalf("notafter apply of the repair ended with status %d:\n%s", status, said)
+	}
+	wantGrants(t, w, estate.ObjectID)
 	said := p.run(0, "rehearse", "--server", p.url, "shop")
 	if !strings.Contains(said, "worked in") {
 		t.Errorf("the rehearsal does not say that it worked:\n%s", said)
