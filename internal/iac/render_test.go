@@ -226,7 +226,7 @@ func ticks(s string) int { return len(s) - len(strings.TrimLeft(s, "`")) }
 // tame finds what in a comment could become a link, a mention, a reference, an image or a tag; empty when nothing can.
 func tame(md string) string {
 	rest := uncoded(md)
-	for _, own := range []string{MarkdownMark, "</details>", "### ❌"} {
+	for _, own := range []string{MarkdownMark, "</details>", "### ❌", "### ⚠️"} {
 		rest = strings.ReplaceAll(rest, own, "")
 	}
 	for _, bad := range []string{"<", ">", "[", "]", "@", "#", "://", "www.", "`", "|", "\\", "{{", "GH-", "deadbeef", "\x1b", "\u202e", "\u200b", ":tada"} {
@@ -503,6 +503,41 @@ func TestTheGuideHasEveryClass(t *testing.T) {
 	for _, c := range Classes() {
 		if !strings.Contains(string(guide), "\n### "+string(c)+"\n") {
 			t.Errorf("docs/guides/guard.md has no heading for %s", c)
+		}
+	}
+}
+
+// Every verdict about the corpus can be shown in every form, and the code in its repairs is shown as code.
+func TestTheCorpusIsShown(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "corpus", "*", "*.json"))
+	if err != nil || len(files) < 100 {
+		t.Fatalf("%d plans, %v", len(files), err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Read(bytes.NewReader(raw), ReadOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		v := Judge(p, Inventory{})
+		md := asMarkdown(t, v)
+		if bad := tame(md); bad != "" {
+			t.Errorf("%s: %s", file, bad)
+		}
+		if outside := uncoded(md); strings.ContainsAny(outside, "{}=") {
+			t.Errorf("%s: code outside of code: %s", file, outside)
+		}
+		if out := asText(t, v, shownOptions); (out == "") != (len(v.Findings) == 0) {
+			t.Errorf("%s: shown %q", file, out)
+		}
+		for _, f := range v.Findings {
+			if tidy(f.Summary) == "" || f.Class != Safe && tidy(f.Repair) == "" || f.Fingerprint == "" {
+				t.Errorf("%s: nothing to say: %+v", file, f)
+			}
 		}
 	}
 }
