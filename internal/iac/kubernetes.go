@@ -73,10 +73,12 @@ func (s *State) cluster(r *Side, o object) Path {
 func (s *State) objectOf(r *Side) (object, bool) {
 	switch r.Change.Type {
 	case "helm_release":
+		o := releaseObject(r)
 		if !isRenewerChart(r) {
-			return object{}, false
+			o.kind = "issuers"
+			return o, makesIssuers(r)
 		}
-		return releaseObject(r), true
+		return o, true
 	case "kubernetes_manifest", "kubectl_manifest":
 		m := s.document(r)
 		return m.object, m.name != ""

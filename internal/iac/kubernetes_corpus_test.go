@@ -150,6 +150,13 @@ func TestKubernetesRelease(t *testing.T) {
 		{name: "kubernetes/webhook-solver-removed", changes: []Change{deletes("helm_release.hetzner", altered(now, "name", "hetzner", "chart", "cert-manager-webhook-hetzner", "values", []any{}))}, want: []string{
 			`lost helm_release.hetzner: Renewal stops: cert-manager-webhook-hetzner (release hetzner in namespace cert-manager) is destroyed, so cert-manager can no longer write challenges through it. Nothing shows it until certificates end.`,
 		}},
+		{name: "kubernetes/issuers-chart-removed", changes: []Change{deletes("helm_release.issuers", attrs{"name": "cert-manager-issuers", "namespace": "cert-manager", "chart": "../charts/issuers", "values": []any{}})}, want: []string{
+			`lost helm_release.issuers: Renewal stops: the set of issuers of the release cert-manager/cert-manager-issuers is destroyed, so no certificate that names one of them is renewed. Nothing shows it until certificates end.`,
+		}},
+		{name: "kubernetes/issuers-in-values-removed", changes: []Change{updates("helm_release.raw", attrs{"name": "extras", "namespace": "kube-system", "chart": "raw", "values": []any{"resources:\n- apiVersion: cert-manager.io/v1\n  kind: ClusterIssuer\n  metadata: {name: le}\n"}},
+			attrs{"name": "extras", "namespace": "kube-system", "chart": "raw", "values": []any{"resources: []\n"}})}, want: []string{
+			`lost helm_release.raw: Renewal stops: the set of issuers of the release kube-system/extras changes, so no certificate that names one of them is renewed. Nothing shows it until certificates end.`,
+		}},
 		{name: "kubernetes/flux-release-removed", changes: []Change{deletes("kubectl_manifest.cert_manager", attrs{"yaml_body": `
 apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease

@@ -38,6 +38,20 @@ func isRenewerChart(r *Side) bool {
 		r.Text("name") == "cert-manager" && (c == "" || strings.HasSuffix(c, "cert-manager"))
 }
 
+// makesIssuers reports whether a release makes issuers: it is called like that, or has manifests of some among its values.
+func makesIssuers(r *Side) bool {
+	for _, n := range []string{chart(r), strings.ToLower(r.Text("name"))} {
+		if strings.Contains(n, "issuer") && (renewerSpace(n) || strings.Contains(n, "cluster")) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.Texts("values"), func(v string) bool {
+		return len(v) <= maxYAML && strings.Contains(v, "cert-manager.io/v1") && issuerKind.MatchString(v)
+	})
+}
+
+var issuerKind = regexp.MustCompile(`(?m)^[ {-]*"?kind"?[ \t]*:[ \t]*["']?(?:Cluster)?Issuer\b`)
+
 func releaseObject(r *Side) object {
 	o := object{kind: "release", namespace: r.Text("namespace"), name: r.Text("name")}
 	if o.namespace == "" {
@@ -51,10 +65,17 @@ func releaseObject(r *Side) object {
 
 // helmRelease reads cert-manager's release. Values: cert-manager's chart (deploy/charts/cert-manager/values.yaml).
 func helmRelease(st *State, r *Side) []Tie {
-	if !isRenewerChart(r) {
-		return nil
-	}
 	o := releaseObject(r)
+	if !isRenewerChart(r) {
+		if !makesIssuers(r) {
+			return nil
+		}
+		o.kind = "issuers"
+		return []Tie{{
+			Kind: KindSolver, Principal: "issuers of release " + o.String(), Who: "the set of issuers of the release " + o.String(), Scope: st.cluster(r, o),
+			At: "namespace " + o.namespace, Effect: "no certificate that names one of them is renewed",
+		}}
+	}
 	v := valuesOf(r)
 	name, known := r.Text("name"), r.Known("name") && r.Known("namespace")
 	t := st.renewer(r, o, o.namespace, fmt.Sprintf("release %s in namespace %s", name, o.namespace))

@@ -27,6 +27,7 @@ var pathReaders = map[string]reader{
 	"kubernetes_service":                    balancer,
 	"kubernetes_service_v1":                 balancer,
 	"azurerm_dns_a_record":                  azureAddress,
+	"azurerm_dns_cname_record":              azureAddress,
 	"azurerm_dns_aaaa_record":               azureAddress,
 	"aws_route53_record":                    awsAddress,
 	"cloudflare_record":                     cloudflareAddress,

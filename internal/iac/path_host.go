@@ -63,7 +63,7 @@ func (s *State) namesByHTTP() []string {
 
 // leads says where a resource that answers for a name leads.
 func (s *State) leads(r *Side) string {
-	for _, a := range []string{"records", "rrdatas", "values", "value", "content", "target_resource_id"} {
+	for _, a := range []string{"records", "record", "rrdatas", "values", "value", "content", "target_resource_id"} {
 		if l := r.Texts(a); len(l) > 0 {
 			slices.Sort(l)
 			return strings.Join(l, ", ")
@@ -90,14 +90,17 @@ func (s *State) address(r *Side, kind, host string, attributes ...string) []Tie 
 
 func azureAddress(st *State, r *Side) []Tie {
 	kind := "A"
-	if strings.Contains(r.Change.Type, "aaaa") {
+	switch r.Change.Type {
+	case "azurerm_dns_aaaa_record":
 		kind = "AAAA"
+	case "azurerm_dns_cname_record":
+		kind = "CNAME"
 	}
 	host := r.Text("zone_name")
 	if n := r.Text("name"); n != "@" && n != "" {
 		host = n + "." + host
 	}
-	return st.address(r, kind, host, "records", "target_resource_id")
+	return st.address(r, kind, host, "records", "record", "target_resource_id")
 }
 
 func awsAddress(st *State, r *Side) []Tie {
