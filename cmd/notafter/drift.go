@@ -164,8 +164,7 @@ func (p *program) runDrift(ctx context.Context, o driftOptions, renewers []strin
 		if len(renewers) > 0 && !slices.Contains(renewers, g.Renewer) {
 			continue
 		}
-		// An answer that is shared by several certificates is written down once a minute. What was not asked about now is of a
-		// certificate that is gone.
+		// An equal answer is written down once a minute. What was not asked about now is of a certificate that is gone.
 		if !o.recorded && (g.Asked == nil || g.Asked.Before(began.Add(-2*time.Minute))) {
 			continue
 		}

@@ -3,59 +3,73 @@ package app
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/renew"
 )
 
-// expect holds what a rehearsal brought back against what the permission is known to rest on, and learns from it. What is
-// not as expected goes into the fact, so that it is judged.
+// noting is whoever is asked about the permissions of a renewer. Each answer is held against what is expected, and learned
+// from, before anybody hears of it.
+type noting struct {
+	renew.Asker
+	app     *App
+	renewer string
+}
+
+func (n noting) Ask(ctx context.Context, record string) []assure.Access {
+	got := n.Asker.Ask(ctx, record)
+	if ctx.Err() != nil || len(got) == 0 {
+		return got // what was cut short is no answer
+	}
+	var err error
+	for range 3 { // another process may write at the same time
+		if _, err = n.app.db.NoteAccess(ctx, n.renewer, got, n.app.now()); !errors.Is(err, assure.ErrConflict) {
+			break
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		n.app.tries.Error("compare permissions with what is expected", "renewer", n.renewer, "error", err)
+	}
+	return got
+}
+
+// asker is whom to ask about the permissions of a renewer; nil where nobody can be asked.
+func (a *App) asker(name string, r *renewer) renew.Asker {
+	if r.asker == nil {
+		return nil
+	}
+	return noting{r.asker, a, name}
+}
+
+// expect puts what is not as expected into what a rehearsal brought back, so that it is judged.
 func (a *App) expect(ctx context.Context, r assure.Rehearsed) assure.Rehearsed {
-	switch {
-	case r.Rung == assure.RehearsePermission && len(r.Access) > 0:
-		list, err := a.noteAccess(ctx, r)
-		if err != nil {
-			a.tries.Error("compare permissions with what is expected", "renewer", r.Renewer, "error", err)
-			return r
+	about := r.Access
+	if len(about) == 0 { // what the cloud answers is another rung's evidence; what is refused rested on something all the same
+		for _, s := range r.Steps {
+			if t := s.Trouble; s.Outcome == assure.Failed && t != nil && t.Reason == assure.DNSWriteDenied {
+				about = append(about, assure.Access{Action: t.Action, Scope: t.Scope})
+			}
 		}
-		r.Expected = slices.DeleteFunc(list, func(e assure.Expected) bool {
-			return e.Learned.IsZero() || len(e.Gone()) == 0 && e.Answer != assure.Forbidden
-		})
-	case refusedIn(r):
-		list, err := a.db.Expected(ctx, r.Renewer)
-		if err != nil {
-			a.tries.Error("read what is expected", "renewer", r.Renewer, "error", err)
-			return r
+	}
+	if len(about) == 0 {
+		return r
+	}
+	list, err := a.db.ExpectedOf(ctx, r.Renewer, about)
+	if err != nil {
+		a.tries.Error("read what is expected", "renewer", r.Renewer, "error", err)
+		return r
+	}
+	for _, e := range list {
+		if e.Learned.IsZero() || len(r.Access) > 0 && len(e.Gone()) == 0 && e.Answer != assure.Forbidden {
+			continue
 		}
-		r.Expected = slices.DeleteFunc(list, func(e assure.Expected) bool {
-			return !slices.ContainsFunc(r.Steps, func(s assure.Step) bool {
-				return s.Trouble != nil && strings.EqualFold(s.Trouble.Scope, e.Scope) && strings.EqualFold(s.Trouble.Action, e.Action)
-			})
-		})
-		for i := range r.Expected { // what the cloud answers is another rung's evidence
-			r.Expected[i].Answer, r.Expected[i].Named = "", nil
+		if len(r.Access) == 0 {
+			e.Answer, e.Named = "", nil
 		}
+		r.Expected = append(r.Expected, e)
 	}
 	return r
-}
-
-// noteAccess tries again when another process wrote at the same time.
-func (a *App) noteAccess(ctx context.Context, r assure.Rehearsed) (list []assure.Expected, err error) {
-	for range 3 {
-		if list, err = a.db.NoteAccess(ctx, r.Renewer, r.Access, a.now()); !errors.Is(err, assure.ErrConflict) {
-			return list, err
-		}
-	}
-	return list, err
-}
-
-// refusedIn reports whether a step met a refusal.
-func refusedIn(r assure.Rehearsed) bool {
-	return slices.ContainsFunc(r.Steps, func(s assure.Step) bool {
-		return s.Outcome == assure.Failed && s.Trouble != nil && s.Trouble.Reason == assure.DNSWriteDenied
-	})
 }
 
 // Expected returns what the permissions of renewers are known to rest on, of all when none is named.

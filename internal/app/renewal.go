@@ -42,7 +42,7 @@ func (a *App) newKeeper(w *world) (*renew.Keeper, error) {
 		}
 		jobs = append(jobs, renew.Job{
 			Certificate: cert.Name, Renewer: cert.Renewer, Names: cert.Names, KeyType: string(declared.KeyOf(cert)), Profile: declared.ACME.Profile,
-			Chain: declared.ACME.PreferredChain, Challenge: string(declared.Challenge()), CA: r.ca, Staging: r.staging, Writer: r.writer, Zones: r.zones, Asker: r.asker,
+			Chain: declared.ACME.PreferredChain, Challenge: string(declared.Challenge()), CA: r.ca, Staging: r.staging, Writer: r.writer, Zones: r.zones, Asker: a.asker(cert.Renewer, r),
 			Responder: r.responder, Patience: declared.DNS.Patience(), TTL: declared.DNS.Remembered(), Install: in, Shadow: r.shadow, Rungs: declared.Rungs(),
 		})
 	}

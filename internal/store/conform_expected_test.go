@@ -29,13 +29,16 @@ func expects(t *testing.T, w world) {
 	same(t, "learned both", len(must(w.Expected(w.ctx, ""))(t)), 2)
 	same(t, "of another renewer", len(must(w.Expected(w.ctx, "bind"))(t)), 0)
 
+	asked := allowedBy()
+	asked.Scope = "elsewhere"
+	same(t, "of some", must(w.ExpectedOf(w.ctx, "azure", []assure.Access{asked, allowedBy()}))(t), []assure.Expected{{}, want})
 	// Clouds write one scope in several ways.
 	same1 := allowedBy("G1")
 	same1.Scope, same1.Action = "/zones/example.COM", "MICROSOFT.network/dnszones/txt/WRITE"
 	if e := note("azure", same1); len(e[0].Gone()) > 0 || len(must(w.Expected(w.ctx, "azure"))(t)) != 2 {
 		t.Fatalf("another spelling: %+v", e)
 	}
-	// An answer that another certificate of the renewer reports as well is written once.
+	// An answer that is the same for another certificate of the renewer is written once.
 	at := w.c.now()
 	must(w.NoteAccess(w.ctx, "azure", []assure.Access{same1}, at.Add(time.Second)))(t)
 	same(t, "asked", must(w.Expected(w.ctx, "azure"))(t)[0].Asked, at)

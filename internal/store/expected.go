@@ -11,8 +11,8 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
-// settledFor is how old the last answer on record must be for an equal one to be written down again: the certificates of
-// a renewer share answers, and each of them reports it.
+// settledFor is how old the last answer on record must be for an equal one to be written down again: whoever asks about
+// many certificates at once gets the same answer for each.
 const settledFor = time.Minute
 
 // keepExpected is how long what nobody asks about any more is kept: the certificate or its renewer is gone.
@@ -33,6 +33,13 @@ func scanExpected(s scanner) (e assure.Expected, err error) {
 // renewer, scope and action.
 func (db *DB) Expected(ctx context.Context, renewer string) ([]assure.Expected, error) {
 	out, err := all(ctx, db.reader(), scanExpected, `SELECT body FROM expected_grant WHERE renewer = $1 OR $1 = '' ORDER BY renewer, scope, action`, clean(renewer))
+	return out, db.wrap(err, "read what is expected")
+}
+
+// ExpectedOf returns what is expected of each of the actions at their scopes, in their order; the zero value where nothing
+// is. Only the action and the scope of each count.
+func (db *DB) ExpectedOf(ctx context.Context, renewer string, list []assure.Access) ([]assure.Expected, error) {
+	out, err := db.expectedOf(ctx, db.reader(), clean(renewer), storable(list), "")
 	return out, db.wrap(err, "read what is expected")
 }
 
