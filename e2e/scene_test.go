@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/notafter/notafter/e2e/provider"
 	"github.com/notafter/notafter/internal/lab/arm"
 )
 
@@ -33,10 +34,14 @@ type scene struct {
 	status int
 	then   func(t *testing.T, w *workspace)
 	large  bool // not kept
+	// during happens between plan and apply.
+	during func(w *workspace)
+	// derived is a setting of the provider.
+	derived bool
 }
 
 func (s scene) play(t *testing.T) {
-	w := open(t, cloud(t))
+	w := openWith(t, cloud(t), provider.Azure{Derived: s.derived})
 	w.write(s.before, s.modules)
 	w.converge()
 	if s.between != nil {
@@ -51,6 +56,9 @@ func (s scene) play(t *testing.T) {
 	s.keep(t, normal(t, plan))
 	if s.then == nil {
 		return
+	}
+	if s.during != nil {
+		s.during(w)
 	}
 	if status, said := w.apply(); status != s.status {
 		t.Fatalf("tofu apply ended with status %d, want %d:\n%s", status, s.status, said)

@@ -44,11 +44,15 @@ type workspace struct {
 }
 
 // open makes an empty workspace for an Azure, with a provider of its own.
-func open(t *testing.T, a *arm.Server) *workspace {
+func open(t *testing.T, a *arm.Server) *workspace { return openWith(t, a, provider.Azure{}) }
+
+// openWith is open with settings of the provider.
+func openWith(t *testing.T, a *arm.Server, p provider.Azure) *workspace {
 	t.Helper()
 	a.AddPrincipal(deployerClient, deployerObject, deployerSecret)
 	a.Assign(deployerObject, arm.Owner, "/subscriptions/"+a.Subscription())
-	reattach, stop, err := provider.Start(provider.Azure{URL: a.PlainURL(), Tenant: a.Tenant(), Subscription: a.Subscription(), ClientID: deployerClient, Secret: deployerSecret})
+	p.URL, p.Tenant, p.Subscription, p.ClientID, p.Secret = a.PlainURL(), a.Tenant(), a.Subscription(), deployerClient, deployerSecret
+	reattach, stop, err := provider.Start(p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,8 +30,7 @@ type assignmentProperties struct {
 	ConditionVersion string `json:"conditionVersion,omitempty"`
 }
 
-// roleAssignment is azurerm_role_assignment. Its name is random where the code gives none, as in azurerm before names
-// were made from scope, principal and role.
+// roleAssignment is azurerm_role_assignment.
 func roleAssignment() *resource {
 	text := func(name string) attribute { return attribute{name: name, kind: tftypes.String} }
 	forced := func(a attribute) attribute { a.forces = true; return a }
@@ -72,8 +72,14 @@ func createAssignment(ctx context.Context, c *client, o object) (string, error) 
 		role = found.Value[0].ID
 	}
 	name := o.text("name")
-	if name == "" {
-		name = newUUID()
+	switch {
+	case name == "" && c.azure.Derived:
+		sum := sha256.Sum256([]byte(strings.ToLower(o.text("scope") + "|" + o.text("principal_id") + "|" + role)))
+		name = uuidOf([16]byte(sum[:16]))
+	case name == "":
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+		name = uuidOf(b)
 	}
 	id := o.text("scope") + "/providers/Microsoft.Authorization/roleAssignments/" + name
 	switch err := c.do(ctx, http.MethodGet, id, authorizationVersion, nil, nil, nil); {
@@ -141,9 +147,8 @@ func updateAssignment(ctx context.Context, c *client, o object) error {
 	return nil
 }
 
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+// uuidOf writes bytes as a UUID.
+func uuidOf(b [16]byte) string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

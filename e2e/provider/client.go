@@ -18,6 +18,9 @@ type Azure struct {
 	URL                  string // of Resource Manager and of where tokens come from, without a slash at the end
 	Tenant, Subscription string
 	ClientID, Secret     string
+	// Derived makes names of role assignments from scope, principal and role where the code gives none, as azurerm does
+	// since 2026. Otherwise they are random, as before.
+	Derived bool
 }
 
 // Versions of the interfaces, as azurerm 4 asks for them.
