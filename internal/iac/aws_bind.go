@@ -39,19 +39,21 @@ func (b *awsBinding) id() string {
 
 // awsBindings lists which policies apply to whom on one side, and what this side's exclusive lists have taken away.
 func (s *State) awsBindings() (list []awsBinding, revoked map[string]*Side) {
-	owned := map[string]bool{} // bindings that resources of their own make, on either side
-	for _, st := range s.sides() {
-		for _, k := range awsKinds {
-			for _, r := range st.Of("aws_iam_" + k + "_policy_attachment") {
-				owned[strings.ToLower(k+"/"+r.Text(k)+"/"+r.Text("policy_arn"))] = true
-			}
-			for _, r := range st.Of("aws_iam_" + k + "_policy") {
-				owned[strings.ToLower(k+":"+r.Text(k)+":"+r.Text("name"))] = true
-			}
-			for _, r := range st.Of("aws_iam_policy_attachment") {
-				for _, n := range r.Texts(k + "s") {
-					owned[strings.ToLower(k+"/"+n+"/"+r.Text("policy_arn"))] = true
-				}
+	was := s
+	if s.After && s.other != nil {
+		was = s.other
+	}
+	owned := map[string]bool{} // bindings that resources of their own have made
+	for _, k := range awsKinds {
+		for _, r := range was.Of("aws_iam_" + k + "_policy_attachment") {
+			owned[strings.ToLower(k+"/"+r.Text(k)+"/"+r.Text("policy_arn"))] = true
+		}
+		for _, r := range was.Of("aws_iam_" + k + "_policy") {
+			owned[strings.ToLower(k+":"+r.Text(k)+":"+r.Text("name"))] = true
+		}
+		for _, r := range was.Of("aws_iam_policy_attachment") {
+			for _, n := range r.Texts(k + "s") {
+				owned[strings.ToLower(k+"/"+n+"/"+r.Text("policy_arn"))] = true
 			}
 		}
 	}

@@ -368,6 +368,10 @@ func awsScenes() []scene {
 		}}},
 		{name: "aws/drifted-and-given-back", changes: base(change(Create, cmAttach, nil, without(cmHeld, "id"), unknowns("id"))), flags: attrs{"resource_drift": []any{drifted}}},
 		{name: "aws/drifted-and-not-given-back", changes: base(), flags: attrs{"resource_drift": []any{drifted}}},
+		{name: "aws/list-becomes-attachment", changes: []Change{keeps(cmRoleAt, with(cmRole, "managed_policy_arns", []string{cmARN})), keeps(cmPolicyAt, cmPolicy), creates(cmAttach, without(cmHeld, "id")), zoneAt}},
+		{name: "aws/list-emptied-for-attachment", changes: []Change{updates(cmRoleAt, with(cmRole, "managed_policy_arns", []string{cmARN}), with(cmRole, "managed_policy_arns", []string{})), keeps(cmPolicyAt, cmPolicy), creates(cmAttach, without(cmHeld, "id")), zoneAt}},
+		{name: "aws/authoritative-drops-one", changes: base(updates("aws_iam_policy_attachment.dns", attrs{"name": "dns", "policy_arn": cmARN, "roles": []string{"cert-manager", "lego"}}, attrs{"name": "dns", "policy_arn": cmARN, "roles": []string{"lego"}}))},
+		{name: "aws/two-resources-for-one-attachment", changes: base(keeps(cmAttach, cmHeld), deletes("aws_iam_policy_attachment.dns", attrs{"name": "dns", "policy_arn": cmARN, "roles": []string{"cert-manager"}}))},
 		{name: "aws/all-new", changes: []Change{
 			change(Create, cmRoleAt, nil, without(cmRole, "arn", "id", "unique_id", "managed_policy_arns", "inline_policy"), unknowns("arn", "id", "unique_id", "managed_policy_arns", "inline_policy")),
 			change(Create, cmPolicyAt, nil, without(cmPolicy, "arn", "id", "policy"), unknowns("arn", "id", "policy")),

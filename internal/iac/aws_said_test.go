@@ -255,6 +255,15 @@ var awsSaid = map[string][]string{
 	"aws/drifted-and-not-given-back": {
 		"lost aws_iam_role_policy_attachment.cert_manager: Renewal stops: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com was deleted outside the code, and this plan does not bring it back. Nothing shows it until certificates end.",
 	},
+	"aws/list-emptied-for-attachment": {
+		"gap aws_iam_role.cert_manager: Renewal pauses, and stops if the second step fails: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com goes, and aws_iam_role_policy_attachment.cert_manager, which replaces it, is made in no order with that.",
+	},
+	"aws/authoritative-drops-one": {
+		"lost aws_iam_policy_attachment.dns: Renewal stops: the role cert-manager loses route53:ChangeResourceRecordSets (policy cert-manager-dns) on the hosted zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+	},
+	"aws/two-resources-for-one-attachment": {
+		"lost aws_iam_policy_attachment.dns: Renewal stops: route53:ChangeResourceRecordSets (policy cert-manager-dns) of the role cert-manager on the hosted zone example.com is destroyed at aws_iam_policy_attachment.dns; aws_iam_role_policy_attachment.cert_manager is the same object, and goes with it. Nothing shows it until certificates end.",
+	},
 	"aws/domain-delegated-elsewhere": {
 		"unknown aws_route53domains_registered_domain.main: The NS record example.com changes. Nobody can tell from this plan whether renewal rests on it: the plan does not tell whether names in example.com have certificates.",
 	},
