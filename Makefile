@@ -80,6 +80,7 @@ reference: ## Write the reference of the configuration from the doc comments of 
 .PHONY: staticcheck
 staticcheck: ## Run staticcheck.
 	$(GO) run $(STATICCHECK) ./...
+	cd e2e && $(GO) run $(STATICCHECK) ./...
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities, where their database can be reached.
