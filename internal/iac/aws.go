@@ -55,9 +55,14 @@ func awsTies(s *State, r *Side) []Tie {
 	ties := once(s, "aws ties", func() map[*Side][]Tie {
 		out := map[*Side][]Tie{}
 		own := s.awsFacts()
-		var was []awsGrant
+		was := map[awsWho][]*awsGrant{}
 		if s.After && s.other != nil {
-			was = s.other.awsFacts().grants
+			grants := s.other.awsFacts().grants
+			for i := range grants {
+				if h := &grants[i]; !h.deny && h.doubt == "" && len(was[h.who]) < awsMost { // nobody may hold as many
+					was[h.who] = append(was[h.who], h)
+				}
+			}
 		}
 		for i := range own.grants {
 			g := &own.grants[i]
@@ -73,8 +78,8 @@ func awsTies(s *State, r *Side) []Tie {
 				}
 			}
 			out[from] = append(out[from], ties...)
-			for j := range was {
-				if h := &was[j]; h.who == g.who && !h.deny && h.doubt == "" && g.covers(h) && !(g.path().Covers(h.path()) && (g.condition() == "" || g.condition() == h.condition())) {
+			for _, h := range was[g.who] {
+				if g.covers(h) && !(g.path().Covers(h.path()) && (g.condition() == "" || g.condition() == h.condition())) {
 					// It allows what was allowed before, which a comparison of texts would not see.
 					t := *h
 					t.chain, t.binding = g.chain, g.binding
