@@ -80,6 +80,13 @@ resource "azurerm_role_assignment" "cert_manager" {
 }
 `
 	}
+	wider := zone + `
+resource "azurerm_role_assignment" "all_zones" {
+  scope                = "/subscriptions/` + arm.LabSubscription + `/resourceGroups/dns"
+  role_definition_name = "DNS Zone Contributor"
+  principal_id         = "` + ana + `"
+}
+`
 	const first = "  lifecycle {\n    create_before_destroy = true\n  }\n"
 	const condition = `  condition            = "@Resource[Microsoft.Network/dnsZones/TXT:name] StringEquals '_acme-challenge'"
 `
@@ -231,6 +238,16 @@ resource "terraform_data" "check" {
 				heal()
 				wantGrants(t, w, ana, ana)
 			},
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
+			name: "covered", before: wider + granted("cert_manager", ana, ""), after: wider, class: "safe",
+			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
+		},
+		{
+			// A zone that is made again has other name servers, under the same id.
+			name: "zone-replaced", before: plain, after: plain, flags: []string{"-replace=azurerm_dns_zone.main"},
+			class: "lost", want: "lost azurerm_dns_zone.main\n",
 			then: func(t *testing.T, w *workspace) { wantGrants(t, w, ana) },
 		},
 		{
