@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -68,6 +69,9 @@ type CA struct {
 	gate chan struct{}
 	dir  *catalogue    // guarded by gate
 	acct *acme.Account // guarded by gate; nil until it was found or made
+
+	fetches atomic.Int64 // of the directory, that were begun
+	missed  error        // guarded by gate; what the last fetch met, nil when it worked or was cut short by who asked
 }
 
 // ErrExternalKey says that the key of an external account is not one. It does not quote it.

@@ -31,11 +31,18 @@ type catalogue struct {
 
 // directory returns a directory that is at most maxAge old; zero asks the CA. An older one is better than none for
 // those who would have accepted an old one.
+//
+// Of those who wait for each other, one asks: a CA that hangs would keep a thousand certificates waiting one after the
+// other.
 func (c *CA) directory(ctx context.Context, maxAge time.Duration) (*catalogue, error) {
+	begun := c.fetches.Load()
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer c.leave()
+	if c.missed != nil && c.fetches.Load() > begun && (c.dir == nil || maxAge == 0) {
+		return nil, c.missed
+	}
 	return c.directoryLocked(ctx, maxAge)
 }
 
@@ -45,6 +52,8 @@ func (c *CA) directoryLocked(ctx context.Context, maxAge time.Duration) (*catalo
 			return d, nil
 		}
 	}
+	c.fetches.Add(1)
+	c.missed = nil
 	hctx, h := hear(ctx)
 	raw, err := c.get(hctx, c.o.Directory)
 	if err != nil && ctx.Err() == nil && isTransport(err) {
@@ -59,7 +68,11 @@ func (c *CA) directoryLocked(ctx context.Context, maxAge time.Duration) (*catalo
 			c.o.Logger.Warn("the ACME directory could not be fetched again; the old one is used", "directory", c.o.Directory, "error", clip(err.Error()))
 			return c.dir, nil
 		}
-		return nil, c.trouble(err, h, "fetch the directory of "+c.String())
+		err = c.trouble(err, h, "fetch the directory of "+c.String())
+		if ctx.Err() == nil {
+			c.missed = err
+		}
+		return nil, err
 	}
 	// What counts is what was understood: Let's Encrypt puts a random entry into each answer, to see who minds.
 	understood, err := json.Marshal(d)

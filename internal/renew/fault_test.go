@@ -175,3 +175,31 @@ func TestNobodyAtHome(t *testing.T) {
 	_, err := w.ca().AccountURL(deadline(t))
 	wantTrouble(t, err, assure.RenewalFailing, assure.TroubleTransient, "connection refused")
 }
+
+// A CA that hangs is waited for once by all who ask at the same time, and not by one after the other.
+func TestAHangingDirectoryIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, authority.Options{})
+	w.proxy.Add(authority.Fault{At: authority.Directory, Times: -1, Do: authority.Slow(time.Hour)})
+	const wait = 500 * time.Millisecond
+	c := w.ca(func(o *CAOptions) { o.RequestTimeout = wait })
+	began := time.Now()
+	errs := make(chan error)
+	const certificates = 50
+	for range certificates {
+		go func() {
+			_, err := c.Identities(deadline(t))
+			errs <- err
+		}()
+	}
+	for range certificates {
+		wantTrouble(t, <-errs, assure.RenewalFailing, assure.TroubleTransient, "took too long")
+	}
+	if took := time.Since(began); took > 12*wait {
+		t.Errorf("all together it took %s", took)
+	}
+	w.proxy.Mend()
+	if _, err := c.Identities(deadline(t)); err != nil {
+		t.Errorf("after it was mended: %v", err)
+	}
+}

@@ -74,8 +74,8 @@ type Keeper struct {
 	o     KeeperOptions
 	log   *slog.Logger
 	jobs  map[string]*Job
-	slots chan struct{} // of renewals
-	spare chan struct{} // of rehearsals
+	slots *crew         // of renewals
+	spare *crew         // of rehearsals
 	woken chan struct{} // a slot is free again
 
 	recent Recent // what was validated lately
@@ -113,9 +113,10 @@ func NewKeeper(o KeeperOptions) (*Keeper, error) {
 	// Two keepers of one process, such as those of the configurations before and after a reload, are two owners.
 	o.Owner += "/" + rand.Text()[:6]
 	k := &Keeper{
-		o: o, log: o.Logger, jobs: map[string]*Job{}, slots: make(chan struct{}, o.Workers), spare: make(chan struct{}, max(o.Workers/2, 1)),
+		o: o, log: o.Logger, jobs: map[string]*Job{},
 		woken: make(chan struct{}, 1), drained: make(chan struct{}), ends: map[string]context.CancelFunc{}, state: map[string]*standing{}, asked: map[string]*asked{}, alarm: map[string]time.Time{},
 	}
+	renewers := map[string]bool{}
 	for i := range o.Jobs {
 		j := &o.Jobs[i]
 		if k.jobs[j.Certificate] != nil {
@@ -123,7 +124,9 @@ func NewKeeper(o KeeperOptions) (*Keeper, error) {
 		}
 		k.jobs[j.Certificate] = j
 		k.state[j.Certificate] = &standing{rungs: map[assure.AttemptKind]rung{}}
+		renewers[j.Renewer] = true
 	}
+	k.slots, k.spare = newCrew(o.Workers, len(renewers)), newCrew(max(o.Workers/2, 1), len(renewers))
 	return k, nil
 }
 

@@ -108,10 +108,14 @@ func (k *Keeper) records(ctx context.Context, j *Job) ([]record, error) {
 
 // static looks at everything that the renewal rests on and that can be seen without doing anything (L0).
 func (k *Keeper) static(ctx context.Context, j *Job, at *attempt) {
+	lost := false
 	for _, s := range j.CA.Check(ctx) {
 		at.step(s)
+		lost = lost || s.Name == assure.StepAccount && s.Outcome == assure.Skipped
 	}
-	k.caa(ctx, j, at)
+	if !lost { // without the directory nothing is known that CAA could be compared with, and it was just asked for
+		k.caa(ctx, j, at)
+	}
 	k.places(j, at)
 	records, err := k.records(ctx, j)
 	if err != nil {

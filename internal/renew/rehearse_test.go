@@ -430,3 +430,30 @@ func TestAPlaceThatIsGoneIsFoundInTime(t *testing.T) {
 		t.Errorf("%s", trail(bad))
 	}
 }
+
+// Of several renewers none takes all slots, so that one whose provider hangs holds up nobody else's.
+func TestOneRenewerDoesNotHoldAllSlots(t *testing.T) {
+	t.Parallel()
+	alone := newCrew(4, 1)
+	for range 4 {
+		if !alone.join("a") {
+			t.Error("a renewer that is alone does not get all slots")
+		}
+	}
+	c := newCrew(4, 2)
+	for i := range 4 {
+		if got := c.join("a"); got != (i < 3) {
+			t.Errorf("slot %d of the first renewer: %v", i, got)
+		}
+	}
+	if !c.join("b") || c.join("b") {
+		t.Error("the other renewer does not get the slot that is left, or gets one that is not there")
+	}
+	c.leave("b")
+	if c.join("a") || !c.join("b") {
+		t.Error("the slot that was left is not the other renewer's")
+	}
+	if !newCrew(1, 2).join("a") {
+		t.Error("a single slot is nobody's")
+	}
+}

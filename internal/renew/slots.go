@@ -5,27 +5,60 @@ import (
 	"sync"
 )
 
-// start attends to a certificate in the background, unless all slots are taken: then it is still due later.
-func (k *Keeper) start(ctx context.Context, work *sync.WaitGroup, name string, slots chan struct{}) {
-	if ctx.Err() != nil {
-		return
+// crew is how many certificates are attended to at the same time. Of several renewers none gets the last quarter: an
+// authority or a provider that hangs must not hold up what others renew and rehearse.
+type crew struct {
+	size, most int // of all, and of one renewer
+
+	mu    sync.Mutex
+	taken map[string]int // by renewer
+	all   int
+}
+
+func newCrew(size, renewers int) *crew {
+	c := &crew{size: size, most: size, taken: map[string]int{}}
+	if renewers > 1 {
+		c.most = max(size-max(size/4, 1), 1)
 	}
-	select {
-	case slots <- struct{}{}:
-	default:
+	return c
+}
+
+// join takes a slot, unless all that the renewer may have are taken.
+func (c *crew) join(renewer string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= c.size || c.taken[renewer] >= c.most {
+		return false
+	}
+	c.all++
+	c.taken[renewer]++
+	return true
+}
+
+func (c *crew) leave(renewer string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	c.taken[renewer]--
+}
+
+// start attends to a certificate in the background, unless all slots are taken: then it is still due later.
+func (k *Keeper) start(ctx context.Context, work *sync.WaitGroup, name string, slots *crew) {
+	renewer := k.jobs[name].Renewer
+	if ctx.Err() != nil || !slots.join(renewer) {
 		return
 	}
 	here, end := context.WithCancel(ctx)
 	if !k.enter(name, end) {
 		end()
-		<-slots
+		slots.leave(renewer)
 		return
 	}
 	work.Go(func() {
 		defer func() {
 			end()
 			k.free(name)
-			<-slots
+			slots.leave(renewer)
 			select {
 			case k.woken <- struct{}{}:
 			default:
