@@ -156,7 +156,7 @@ func (p *program) applyJudged(ctx context.Context, o applyOptions, c climber, sa
 	if err != nil {
 		return refuse("not_applied", err)
 	}
-	verdict, notes := iac.Judge(plan, inv).Counterfactual(plan, inv).Override(overrides, p.now())
+	verdict, notes := p.judge(plan, inv, overrides)
 	for _, n := range notes {
 		_, _ = fmt.Fprintf(p.stderr, "notafter: note: %s: %s\n", clean(from), clean(n))
 	}

@@ -104,7 +104,7 @@ func (p *program) runGuard(ctx context.Context, o guardOptions, name string) err
 	if err != nil {
 		return err
 	}
-	verdict, notes := iac.Judge(plan, inv).Counterfactual(plan, inv).Override(overrides, p.now())
+	verdict, notes := p.judge(plan, inv, overrides)
 	for _, n := range notes {
 		_, _ = fmt.Fprintf(p.stderr, "notafter: note: %s: %s\n", clean(from), clean(n))
 	}
@@ -115,6 +115,14 @@ func (p *program) runGuard(ctx context.Context, o guardOptions, name string) err
 		return status{code: code}
 	}
 	return nil
+}
+
+// judge says what a plan does to renewal, with what of it somebody answers for. "In 10 days" counts from now, however old
+// the inventory is.
+func (p *program) judge(plan *iac.Plan, inv iac.Inventory, overrides []iac.Override) (iac.Verdict, []string) {
+	current := inv
+	current.At = p.now()
+	return iac.Judge(plan, current).Counterfactual(plan, inv).Override(overrides, p.now())
 }
 
 func (p *program) writeVerdict(v iac.Verdict, o guardOptions, name, overrides string) error {

@@ -56,6 +56,26 @@ func TestGuardStatuses(t *testing.T) {
 	}
 }
 
+// A date that has passed since the inventory was taken must not read as one to come.
+func TestDatesCountFromTodayAndNotFromTheInventory(t *testing.T) {
+	now := testProgram(&bytes.Buffer{}, &bytes.Buffer{}).now().UTC()
+	inv := iac.Inventory{At: now.AddDate(0, 0, -10), Certificates: []iac.Certificate{{
+		Name: "shop", Names: []string{"example.com"}, Identities: []string{"0b1ec700-0000-4000-8000-000000000001"}, Next: now.AddDate(0, 0, -4), NotAfter: now.AddDate(0, 0, 26),
+	}}}
+	data, err := inv.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := guardRun(t, map[string]string{"inventory.json": string(data)}, "--inventory", "inventory.json", "infra/plan.json")
+	got := strings.Join(strings.Fields(out), " ")
+	if code != exitBroken || !strings.Contains(got, "which has passed") || !strings.Contains(got, "in 26 days") || strings.Contains(got, "in 6 days") {
+		t.Errorf("status %d:\n%s", code, out)
+	}
+	if !strings.Contains(errs, "dates in it may have passed") {
+		t.Errorf("nothing says how old the inventory is: %s", errs)
+	}
+}
+
 // A finding is let pass by what it printed itself, once somebody has filled it in.
 func TestAFindingIsOverridden(t *testing.T) {
 	code, out, _ := guardRun(t, nil)
