@@ -1,6 +1,6 @@
 package iac
 
-// awsSaid is what is said about the scenes of AWS, by their names; of those that are not here, nothing.
+// awsSaid is what is said about scenes, by their names; about those that are not here, nothing.
 var awsSaid = map[string][]string{
 	"aws/attachment-removed": {
 		"lost aws_iam_role_policy_attachment.cert_manager: Renewal stops: the role cert-manager loses route53:ChangeResourceRecordSets (policy cert-manager-dns) on the hosted zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",

@@ -99,9 +99,5 @@ func cloudflareScenes() []scene {
 }
 
 func TestCloudflareCorpus(t *testing.T) {
-	scenes := cloudflareScenes()
-	for i := range scenes {
-		scenes[i].want = cloudflareSaid[scenes[i].name]
-	}
-	play(t, scenes)
+	playSaid(t, cloudflareScenes(), cloudflareSaid, "cloudflareSaid", "cloudflare_said_test.go")
 }

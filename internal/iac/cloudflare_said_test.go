@@ -1,6 +1,6 @@
 package iac
 
-// cloudflareSaid is what is said about the scenes of Cloudflare, by their names; of those that are not here, nothing.
+// cloudflareSaid is what is said about scenes, by their names; about those that are not here, nothing.
 var cloudflareSaid = map[string][]string{
 	"cloudflare/token-removed": {
 		"lost cloudflare_api_token.cert_manager: Renewal stops: the API token cert-manager is destroyed, so whoever renews with it can no longer sign in to Cloudflare. Nothing shows it until certificates end.",
