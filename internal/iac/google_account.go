@@ -136,7 +136,23 @@ func googleTrusts(st *State, r *Side) []Tie {
 
 // acts reports whether a role lets its members act as the account that it is on.
 func acts(role string) bool {
-	return role == "roles/iam.workloadIdentityUser" || role == "roles/iam.serviceAccountTokenCreator" || role == "roles/owner" || role == "roles/editor"
+	return role == "roles/iam.workloadIdentityUser" || role == "roles/iam.serviceAccountTokenCreator"
+}
+
+// widely reads a role that lets somebody act as all accounts of a place: a trust for each account there that may write.
+func (s *State) widely(r *Side, place googlePlace, b binding) []Tie {
+	principal, who := googlePrincipal(b.member)
+	if principal == "" || len(b.unknown) > 0 || !strings.HasPrefix(r.Change.Type, "google_project_") {
+		return nil
+	}
+	var out []Tie
+	for _, email := range s.writersOf("@" + last(strings.Join(place.path, "/")) + ".iam.") {
+		out = append(out, Tie{
+			Kind: KindTrust, Principal: email, Who: email, Permission: permission(b), Scope: Path{"workloads", principal}, At: who, Condition: b.condition,
+			ID: r.Text("id"), Object: strings.ToLower(place.path.String()+" "+b.role+" "+b.member) + " " + b.condition, Effect: who + " can no longer act as it",
+		})
+	}
+	return out
 }
 
 // ruler is a binding or a policy that the plan makes or changes and that leaves out a member whom r goes on holding.

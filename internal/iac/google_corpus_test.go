@@ -298,6 +298,11 @@ func TestGoogleAccounts(t *testing.T) {
 		})}, want: []string{
 			`lost google_service_account_iam_member.wi: Renewal stops: the trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com changes, so the Kubernetes service account cert-manager/cert-manager can no longer act as it, as google_service_account_iam_binding.wi names everybody who may, and does not name it. Nothing shows it until certificates end.`,
 		}},
+		{name: "google/trust-of-the-project-removed", changes: []Change{grant, deletes("google_project_iam_member.wi", gGrant("roles/iam.workloadIdentityUser", gpod))}, want: []string{
+			`lost google_project_iam_member.wi: Renewal stops: the trust by which a workload acts as cert-manager@shop-prod.iam.gserviceaccount.com is destroyed, so the Kubernetes service account cert-manager/cert-manager can no longer act as it. Nothing shows it until certificates end.`,
+		}},
+		{name: "google/trust-of-the-project-covers", changes: []Change{grant, keeps("google_project_iam_member.wi", gGrant("roles/iam.workloadIdentityUser", gpod)), deletes(trust, gTrust(gpod))}},
+		{name: "google/trust-of-another-project", changes: []Change{grant, deletes("google_project_iam_member.wi", altered(gGrant("roles/iam.workloadIdentityUser", gpod), "project", "lab"))}},
 		{name: "google/trust-of-others", changes: []Change{grant, deletes(trust, altered(gTrust("serviceAccount:shop-prod.svc.id.goog[app/app]"), "service_account_id", "projects/shop-prod/serviceAccounts/app@shop-prod.iam.gserviceaccount.com"))}},
 		{name: "google/key-removed", changes: []Change{grant, deletes("google_service_account_key.cm", key)}, want: []string{
 			`lost google_service_account_key.cm: Renewal stops: the credential of cert-manager@shop-prod.iam.gserviceaccount.com is destroyed, so whoever signs in with the old one is refused. Nothing shows it until certificates end.`,

@@ -180,6 +180,12 @@ func googleGrants(st *State, r *Side) []Tie {
 	list, all, whole := st.bindings(r)
 	var out []Tie
 	for _, b := range list {
+		if acts(b.role) {
+			if q, held := st.undoneBy(r, place.path, b); q == nil || !st.After && !held {
+				out = append(out, st.widely(r, place, b)...)
+			}
+			continue
+		}
 		t, ok := st.grant(r, place, b)
 		if !ok {
 			continue

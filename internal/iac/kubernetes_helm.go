@@ -38,6 +38,9 @@ func isRenewerChart(r *Side) bool {
 		r.Text("name") == "cert-manager" && (c == "" || strings.HasSuffix(c, "cert-manager"))
 }
 
+// controllers are the charts of programs by which challenges by HTTP come into a cluster.
+var controllers = []string{"ingress-nginx", "nginx-ingress", "traefik", "haproxy-ingress", "kubernetes-ingress", "contour", "gateway-helm", "kong", "ingress"}
+
 // makesIssuers reports whether a release makes issuers: it is called like that, or has manifests of some among its values.
 func makesIssuers(r *Side) bool {
 	for _, n := range []string{chart(r), strings.ToLower(r.Text("name"))} {
@@ -67,6 +70,11 @@ func releaseObject(r *Side) object {
 func helmRelease(st *State, r *Side) []Tie {
 	o := releaseObject(r)
 	if !isRenewerChart(r) {
+		if slices.Contains(controllers, chart(r)) {
+			t := st.door(r, "the ingress controller", o.String())
+			t[0].Scope = st.cluster(r, o)
+			return t
+		}
 		if !makesIssuers(r) {
 			return nil
 		}

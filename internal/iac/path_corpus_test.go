@@ -86,6 +86,10 @@ func TestPath(t *testing.T) {
 			`lost kubernetes_ingress_v1.shop: Renewal stops: the ingress of shop.example.com is destroyed, so the authority no longer reaches shop.example.com to validate it by HTTP. Nothing shows it until certificates end.`,
 		}},
 		{name: "path/ingress-removed-nobody-uses-http", changes: []Change{deletes("kubernetes_ingress_v1.shop", shop)}},
+		{name: "path/controller-removed", inventory: hInventory, changes: []Change{deletes("helm_release.nginx", attrs{"name": "ingress-nginx", "namespace": "ingress-nginx", "chart": "ingress-nginx"})}, want: []string{
+			`unknown helm_release.nginx: Port 80 of the ingress controller ingress-nginx/ingress-nginx is destroyed. Nobody can tell from this plan whether renewal rests on it: whether challenges come this way is not in the plan.`,
+		}},
+		{name: "path/controller-removed-nobody-uses-http", changes: []Change{deletes("helm_release.nginx", attrs{"name": "ingress-nginx", "namespace": "ingress-nginx", "chart": "ingress-nginx"})}},
 		{name: "path/service-removed", inventory: hInventory, changes: []Change{deletes("kubernetes_service.nginx", kMeta("ingress", "nginx", "spec", []any{attrs{"type": "LoadBalancer", "port": []any{attrs{"port": 80}}}}))}, want: []string{
 			`unknown kubernetes_service.nginx: Port 80 of service ingress/nginx is destroyed. Nobody can tell from this plan whether renewal rests on it: whether challenges come this way is not in the plan.`,
 		}},
