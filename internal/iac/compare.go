@@ -158,7 +158,7 @@ func (j *judge) rate(t, u, want *Tie) Class {
 			switch {
 			case t.Stale != "":
 				return Lost
-			case t.Object != "" && t.Object == u.Object && !azure(d):
+			case t.Object != "" && t.Object == u.Object && !azure(d), d.Type == "kubectl_manifest" && t.Same(u):
 				return Collision // the deletion takes away what was created first
 			}
 			return Safe // in Azure a second equal one is refused, and the first one stays

@@ -83,10 +83,26 @@ func gapRepair(t *Tie, f fate) string {
 	switch {
 	case f.by != nil && f.by.From.Change != c:
 		return fmt.Sprintf("Apply in two steps: first %s, with %s still in the code; then the deletion.", f.by.From.Change.Address, c.Address)
-	case f.by != nil && azure(c) && t.Kind == KindGrant && t.Same(f.by) && strings.EqualFold(t.Permission, f.by.Permission):
+	case f.by != nil && azure(c) && t.Kind == KindGrant && single(t, f.by):
 		return "Undo what forces the replacement: Azure holds only one such assignment, so the new one cannot be made first. If it must be, apply when no renewal is due, and prove renewal afterwards."
+	case f.by != nil && single(t, f.by):
+		return "Undo what forces the replacement: there is only one such object, so the new one cannot be made first. If it must be, apply when no renewal is due, and prove renewal afterwards."
 	}
 	return "Let the new one be made first, under a name of its own where the cloud wants one:\n\nlifecycle {\n  create_before_destroy = true\n}"
+}
+
+// single reports whether the cloud holds only one of two objects that take each other's place: then one that is made
+// first is no second one, and the deletion that follows takes it away. Where neither says what it is told apart by, its
+// name does.
+func single(t, u *Tie) bool {
+	if t.Object != "" && u.Object != "" {
+		return strings.EqualFold(t.Object, u.Object)
+	}
+	if !t.Same(u) || !strings.EqualFold(t.Permission, u.Permission) {
+		return false
+	}
+	name := u.From.Text("name")
+	return t.Kind != KindPath || name != "" && name == t.From.Text("name") || name == "" && u.From.Known("name")
 }
 
 func collisionRepair(t *Tie, f fate) string {
