@@ -37,12 +37,13 @@ func (o *proveOptions) waiting(f *pflag.FlagSet) {
 	durationVar(f, &o.timeout, "timeout", proveTimeout, "ask again for `DURATION` before a refusal is taken for the truth")
 	durationVar(f, &o.interval, "interval", proveInterval, "ask again every `DURATION`")
 	durationVar(f, &o.settle, "settle", 0, "an answer counts `DURATION` after the change (default what the zone's vendor says: 10m for Azure, 7m for Google Cloud, 2m for AWS and Cloudflare)")
+	f.Lookup("settle").DefValue = "" // the usage says it
 }
 
 func (p *program) prove() *cobra.Command {
 	var o proveOptions
 	cmd := &cobra.Command{
-		Use:   "prove [CERTIFICATE...] --since TIME",
+		Use:   "prove [CERTIFICATE...]",
 		Short: "After a change of infrastructure, prove that renewal still works",
 		Long: `prove asks again, after a change such as a Terraform apply, whether certificates, or all that are renewed, can
 still be renewed: first the cloud about the permission, with fresh tokens, then what the renewal rests on, a
@@ -60,7 +61,7 @@ Exit statuses
   1  renewal is cut: at least one cannot be renewed
   2  wrong use
   3  nothing is known to be cut, but something could not be determined`,
-		Example: `  start=$(date -u +%Y-%m-%dT%H:%M:%SZ); terraform apply plan.tfplan; notafter prove --since "$start"
+		Example: `  terraform apply plan.tfplan; notafter prove
   notafter prove hosted-eu --since 10m --timeout 30m
   notafter prove -c /etc/notafter/notafter.yaml --since 2026-10-08T15:00:00Z --output json`,
 		Args:              cobra.ArbitraryArgs,
