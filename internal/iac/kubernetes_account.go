@@ -178,6 +178,12 @@ func (s *State) account(r *Side, o object, id, doubt string) []Tie {
 	if strings.Contains(strings.ToLower(o.name), "external-dns") || id == "" && doubt == "" && !s.runs(o) && !s.subject(o) {
 		return nil
 	}
+	if b := s.counterpart(r); b != nil && s.After && id == "" && doubt == "" {
+		var lost bool
+		if lost, doubt = s.bare(o, s.other.identityOf(b)); lost {
+			return nil
+		}
+	}
 	t := s.workload(r, o, id, doubt)
 	t.Idle = !s.runs(o) && !renewerName(o.name) && !renewerSpace(o.namespace) && !s.writer(strings.ToLower(id))
 	if !s.runs(o) {

@@ -131,6 +131,12 @@ func (s *State) releaseAccount(r *Side, o object, v values) []Tie {
 	if scalar(v.get("serviceAccount", "create")) == "false" && id == "" && doubt == "" || id == "" && doubt == "" && !s.subject(a) {
 		return nil // another resource makes it and says what it is, or it is nobody in a cloud
 	}
+	if b := s.counterpart(r); b != nil && s.After && id == "" && doubt == "" && accountOf(b, valuesOf(b)) == a {
+		var lost bool
+		if lost, doubt = s.bare(a, s.other.identityOf(b)); lost {
+			return nil
+		}
+	}
 	t := s.workload(r, a, id, doubt)
 	t.Scope = s.cluster(r, o)
 	out := []Tie{t}
@@ -140,7 +146,8 @@ func (s *State) releaseAccount(r *Side, o object, v values) []Tie {
 		same = w.vague || identity(w.get("serviceAccount", "annotations")) != "" // else that says it all
 		if b := accountOf(next, w); b != a && !w.vague {
 			same = false
-			if s.other.trusts(b) {
+			lost, _ := s.other.bare(b, id)
+			if s.other.trusts(b) && (!lost || identity(w.get("serviceAccount", "annotations")) != "" || scalar(w.get("serviceAccount", "create")) == "false") {
 				return nil // it runs as another one then, which is trusted
 			}
 			out[0].Effect = "cert-manager runs as the service account " + b.String() + " then, and nothing in the plan trusts that one"
