@@ -169,7 +169,7 @@ func TestApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	was = f.applies(0, g.Revoke)
-	says(t, apply(exitBroken, "--overrides", overrides), "✗ Renewal is cut: shop", "may not Microsoft.Network/dnsZones/TXT/", "cut: guard safe, apply status 0, renewal broken")
+	says(t, apply(exitBroken, "--overrides", overrides), "✗ Renewal is cut: shop", "is refused Microsoft.Network/dnsZones/TXT/", "cut: guard safe, apply status 0, renewal broken")
 	recorded("cut", "safe", was(), 0, assure.Broken)
 	g.Grant()
 

@@ -114,7 +114,7 @@ func TestProveWaitsForTheCloud(t *testing.T) {
 	g.Revoke()
 	out, _ = g.run(exitBroken, "prove", "-c", g.file, "--settle", "4s", "--timeout", "5s", "--interval", "1s")
 	says(t, out, "shop: allowed so far", "An answer counts from", "✗ Renewal is cut: shop",
-		"The identity "+estate.ObjectID+" of the renewer azure may not Microsoft.Network/dnsZones/TXT/", "→ Assign the role DNS Zone Contributor")
+		"The renewer azure may not write challenge records: its identity "+estate.ObjectID+" is refused Microsoft.Network/dnsZones/TXT/", "→ Assign the role DNS Zone Contributor")
 	if strings.Contains(out, "✓ Renewal works") {
 		t.Errorf("it believed an answer from before the change: %s", out)
 	}
@@ -160,7 +160,7 @@ func TestProveThroughAServer(t *testing.T) {
 	var list struct{ Incidents []struct{ Summary string } }
 	within(t, "the incident with the same words", func() bool {
 		text, _ := g.run(exitUpheld, "incidents", "--server", server, "-o", "json")
-		return json.Unmarshal([]byte(text), &list) == nil && strings.Contains(text, "may not Microsoft.Network/dnsZones/TXT/write")
+		return json.Unmarshal([]byte(text), &list) == nil && strings.Contains(text, "is refused Microsoft.Network/dnsZones/TXT/write")
 	})
 }
 

@@ -34,8 +34,8 @@ type Delivery struct {
 	Attempt  int // attempts begun so far, this one included
 	Next     time.Time
 	Incident Incident // as it stands when the delivery was leased
-	// Certificates and Endpoints are samples of what the incident touches, worst first, at most ten of each; Touched
-	// counts all touched claims.
+	// Certificates and Endpoints (what is looked at from outside) are samples of what the incident touches, worst first, at
+	// most ten of each; Touched counts all touched claims.
 	Certificates []string
 	Endpoints    []string
 	Touched      int

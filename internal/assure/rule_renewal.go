@@ -325,17 +325,19 @@ func (p *promise) file(v Verdict, t *Trouble, target string) {
 
 func (p *promise) summary(t *Trouble, target string) string {
 	at := clip(firstOf([]string{t.Scope}, target), 160)
-	who := "The renewer " + clip(p.renewer, 60)
+	who := "it"
 	if t.Identity != "" {
-		who = "The identity " + clip(t.Identity, 100) + " of the renewer " + clip(p.renewer, 60)
+		who = "its identity " + clip(t.Identity, 100)
 	}
 	what := clip(t.Detail, 200)
 	switch t.Reason {
 	case DNSWriteDenied:
+		lacks := ""
 		if t.Action != "" {
-			return fmt.Sprintf("%s may not %s at %s: %s.", who, clip(t.Action, 240), at, what) + p.held(t)
+			lacks = clip(t.Action, 240) + " "
 		}
-		return fmt.Sprintf("%s may not write the challenge record at %s: %s.", who, at, what)
+		// What it means comes first: a phone shows the beginning.
+		return fmt.Sprintf("The renewer %s may not write challenge records: %s is refused %sat %s: %s.", clip(p.renewer, 60), who, lacks, at, what) + p.held(t)
 	case CredentialExpiring:
 		return fmt.Sprintf("The credential of the renewer %s does not work or ends soon: %s.", clip(p.renewer, 60), what)
 	case PermissionUnclear:

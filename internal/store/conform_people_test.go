@@ -229,6 +229,7 @@ func stakes(t *testing.T, w world) {
 	write(changes)
 	d := w.deliver(t, w.pending(t)[0])
 	same(t, "at stake", d.Stakes, append(want[:9:9], assure.Stake{Certificate: "unknown"}))
+	same(t, "what is not looked at from outside is no endpoint", len(d.Endpoints), 0)
 	same(t, "the worst first, as before", d.Certificates[:2], []string{"unknown", "late"})
 	write(assure.Changes{Touches: []assure.Touch{touch("more8", "canary", assure.StageTicket, day(90))}})
 	want = append(want, assure.Stake{Certificate: "more8", HurtsAt: day(90)})

@@ -96,7 +96,7 @@ func fill(ctx context.Context, q querier, d *assure.Delivery, incident string) e
 	if err != nil {
 		return err
 	}
-	d.Endpoints, err = all(ctx, q, scanText, `SELECT subject FROM touch WHERE incident = $1 AND subject <> ''`+which+
+	d.Endpoints, err = all(ctx, q, scanText, `SELECT subject FROM touch WHERE incident = $1 AND subject <> '' AND claim LIKE '`+string(assure.Serving)+`/%'`+which+
 		` GROUP BY subject ORDER BY max(stage) DESC, min(CASE WHEN hurts_at > 0 THEN hurts_at ELSE 2305843009213693952 END), subject LIMIT $2`, incident, samples)
 	return err
 }
