@@ -25,6 +25,16 @@ func (j *judge) resting(t *Tie) (out []*Certificate) {
 	return out
 }
 
+// perhaps lists the certificates of the inventory that may rest on a tie, because the inventory does not say enough.
+func (j *judge) perhaps(t *Tie) (out []*Certificate) {
+	for i := range j.inv.Certificates {
+		if c := &j.inv.Certificates[i]; j.rests(c, t) == maybe {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // unused reports whether the inventory shows that none of its certificates rests on a tie. One that knows nothing shows
 // nothing.
 func (j *judge) unused(t *Tie) bool {

@@ -45,5 +45,16 @@ func TestRepairCorpus(t *testing.T) {
 		{name: "kubernetes/kubectl-new-one-first", changes: []Change{change(CreateDelete, "kubectl_manifest.letsencrypt", issuer, issuer, nil)}, want: []string{
 			"collision kubectl_manifest.letsencrypt: Renewal may stop: the cluster issuer letsencrypt is made a second time, and then the first is destroyed: both are one object, and it is gone. Nothing shows it until certificates end.",
 		}},
+		{
+			name:    "azure/removed-where-nobody-knows-as-whom", // a managed identity: the configuration names the zone and nobody
+			changes: []Change{deletes("azurerm_role_assignment.cm", azGrant())},
+			inventory: Inventory{At: sceneTime, Certificates: []Certificate{
+				{Name: "hosted-eu", Names: []string{"eu.example.com"}, Renewer: "azure", Zones: []string{zoneID}, Challenge: "dns-01", NotAfter: sceneTime.AddDate(0, 1, 0)},
+				{Name: "docs", Names: []string{"docs.example.org"}, Renewer: "azure", Zones: []string{"example.org"}, Challenge: "dns-01"},
+			}},
+			want: []string{
+				`lost azurerm_role_assignment.cm: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000001 loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. hosted-eu renews there and may rest on it: as whom it renews is not in the inventory. hosted-eu ends on 22 Oct 2026 14:55 UTC, in 30 days; until then everything looks fine.`,
+			},
+		},
 	})
 }

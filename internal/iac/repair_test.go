@@ -89,3 +89,25 @@ func TestRepairOfWhatThereIsOnce(t *testing.T) {
 		}
 	}
 }
+
+// A certificate that may rest on what goes stands among the certificates: only where all are known to rest on something
+// else is none named.
+func TestCertificatesThatMayRest(t *testing.T) {
+	t.Parallel()
+	plan := &Plan{Changes: []Change{deletes("azurerm_role_assignment.cm", azGrant())}}
+	here := Certificate{Name: "hosted-eu", Names: []string{"eu.example.com"}, Zones: []string{zoneID}}
+	other := Certificate{Name: "docs", Names: []string{"docs.example.com"}, Zones: []string{zoneID}, Identities: []string{"somebody-else"}}
+	for want, inv := range map[string]Inventory{
+		"hosted-eu": {Certificates: []Certificate{here, other}},
+		"":          {Certificates: []Certificate{other}},
+	} {
+		found := Judge(plan, inv).Findings
+		if len(found) != 1 || strings.Join(found[0].Certificates, ",") != want || found[0].HurtsAt != nil {
+			t.Errorf("said %+v, want the certificates %q, and no time", found, want)
+			continue
+		}
+		if none := strings.Contains(found[0].Summary, "No certificate of the inventory"); none != (want == "") {
+			t.Errorf("said %q", found[0].Summary)
+		}
+	}
+}

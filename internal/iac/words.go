@@ -35,7 +35,7 @@ func (j *judge) summary(t *Tie, f fate, rest []*Certificate) string {
 	case Unknown:
 		return unknown(t, f, rest)
 	}
-	return s + j.when(rest)
+	return s + j.when(t, rest)
 }
 
 // names are certificates as the subject of a sentence.
@@ -53,7 +53,10 @@ func names(rest []*Certificate, one, many, none string) string {
 }
 
 // when says how long nobody notices.
-func (j *judge) when(rest []*Certificate) string {
+func (j *judge) when(t *Tie, rest []*Certificate) string {
+	if may := j.perhaps(t); len(rest) == 0 && len(may) > 0 {
+		return perhaps(t, may) + j.when(t, may)
+	}
 	next, end := first(rest, func(c *Certificate) time.Time { return c.Next }), first(rest, func(c *Certificate) time.Time { return c.NotAfter })
 	const fine = "; until then everything looks fine."
 	switch {
@@ -69,6 +72,36 @@ func (j *judge) when(rest []*Certificate) string {
 		return " No certificate of the inventory is known to rest on it."
 	}
 	return " Nothing shows it until certificates end."
+}
+
+// perhaps says that certificates may rest on a tie, and what the inventory would have to know.
+func perhaps(t *Tie, may []*Certificate) string {
+	there, who, where := t.Kind == KindGrant && len(t.Scope) > 0, true, true
+	for _, c := range may {
+		there = there && within(t.Scope, c) == yes
+		who = who && len(c.Identities) == 0
+		where = where && len(c.Zones) == 0 && len(c.Records) == 0
+	}
+	does, its := "renews", "its"
+	if len(namesOf(may)) > 1 {
+		does, its = "renew", "their"
+	}
+	whom := map[string]string{"renews": "it renews", "renew": "they renew"}[does]
+	how := "may rest on it"
+	switch {
+	case t.Kind == KindBlock:
+		how = "may be stopped by it"
+	case there:
+		how = does + " there and may rest on it"
+	}
+	how = " " + names(may, how, how, "")
+	switch {
+	case who && (bound(t.Kind) || t.Kind == KindIdentity):
+		return how + ": as whom " + whom + " is not in the inventory."
+	case where && t.Kind == KindGrant:
+		return how + ": where " + its + " challenges are written is not in the inventory."
+	}
+	return how + ": the inventory does not say enough."
 }
 
 // moment is a time with how far off it is, if the inventory has a time of its own.
