@@ -24,7 +24,7 @@ func (p *program) runDriftOfPlan(ctx context.Context, o driftOptions) error {
 		still.Changes = append(still.Changes, c)
 	}
 	verdict := iac.Judge(&still, iac.Inventory{})
-	if err := p.writeVerdict(verdict, guardOptions{output: o.format}, o.plan, ""); err != nil {
+	if err := p.writeVerdict(verdict, guardOptions{output: o.format, drift: true}, o.plan, ""); err != nil {
 		return err
 	}
 	if code := guardStatus(verdict.Class); code != exitUpheld {

@@ -20,6 +20,7 @@ import (
 
 type guardOptions struct {
 	config, inventory, overrides, output string
+	drift                                bool // the plan is read for what vanished, see [iac.RenderOptions]
 }
 
 var guardOutputs = []string{"text", "json", "sarif", "markdown"}
@@ -37,7 +38,7 @@ on which zone, and what to change in the code. With --config or --inventory it n
 the date on which each would first be missed.
 
 A finding can be let pass for a time: somebody answers for it, by name, in ` + iac.OverridesFile + ` beside the
-plan or in the working directory. Each finding comes with the lines to fill in.
+plan or in the working directory. The lines to fill in come after the findings.
 
 Exit statuses
   0    renewal is untouched, or somebody answers for everything found
@@ -129,6 +130,7 @@ func (p *program) writeVerdict(v iac.Verdict, o guardOptions, name, overrides st
 	out := outputOf(p)
 	r := iac.RenderOptions{
 		Now: p.now(), Columns: out.columns, Colour: out.colour, Overrides: overrides, Inventory: o.config != "" || o.inventory != "", Version: version(),
+		Drift: o.drift,
 	}
 	if name != "-" {
 		r.Plan = name

@@ -19,6 +19,9 @@ type RenderOptions struct {
 	Overrides string
 	// Inventory says whether certificates and dates were known; without, the texts say how to make them so.
 	Inventory bool
+	// Drift says that a plan was read for what vanished outside of it, and not to be applied: then nothing is said of applying
+	// it, nor of overrides and inventories, which count for nothing there.
+	Drift bool
 	// Plan names the file of the plan; empty for standard input.
 	Plan string
 	// Version is the version of this program.

@@ -65,29 +65,38 @@ func TestTextSaysTheConsequenceFirst(t *testing.T) {
         from = azurerm_role_assignment.cm
         to   = azurerm_role_assignment.cm["eu"]
       }
-  To let it pass for a time all the same, answer for it in .notafter-overrides.yaml:
-      - fingerprint: "0011223344556677"
-        by: ""      # who answers for it
-        reason: ""  # why it may pass
-        until: 2026-10-06
 
 GAP  The zone example.com is destroyed first and made again afterwards.
   resource      azurerm_dns_zone.z
   before        module.old.azurerm_dns_zone.z
   → Undo what forces the replacement.
-  To let it pass for a time all the same, answer for it in .notafter-overrides.yaml:
-      - fingerprint: "8899aabbccddeeff"
-        by: ""      # who answers for it
-        reason: ""  # why it may pass
-        until: 2026-10-06
 
 INCOMPLETE  Planning ended in an error.
   → Mend it.
+
+To let a finding pass for a time all the same, answer for it in .notafter-overrides.yaml:
+  - fingerprint: "0011223344556677"  # lost at azurerm_role_assignment.cm
+    by: ""      # who answers for it
+    reason: ""  # why it may pass
+    until: 2026-10-06
+  - fingerprint: "8899aabbccddeeff"  # gap at azurerm_dns_zone.z
+    by: ""      # who answers for it
+    reason: ""  # why it may pass
+    until: 2026-10-06
 
 1 lost, 1 gap, 1 incomplete. Do not apply this plan as it is.
 `
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestDriftIsNoPlanToApply(t *testing.T) {
+	o := shownOptions
+	o.Drift, o.Inventory = true, false
+	got := asText(t, shownVerdict(), o)
+	if strings.Contains(got, "apply") || strings.Contains(got, "fingerprint") || strings.Contains(got, "--inventory") || !strings.HasSuffix(got, "\n1 lost, 1 gap, 1 incomplete.\n") {
+		t.Errorf("said:\n%s", got)
 	}
 }
 

@@ -36,6 +36,9 @@ func (v Verdict) Text(w io.Writer, o RenderOptions) error {
 		}
 		t.finding(f)
 	}
+	if !o.Drift {
+		t.answers(v.Findings)
+	}
 	for _, f := range v.Findings {
 		if f.Overridden != nil {
 			t.overridden(f)
@@ -44,12 +47,15 @@ func (v Verdict) Text(w io.Writer, o RenderOptions) error {
 	if answered > 0 {
 		t.line("")
 	}
-	if c := v.counts(); c != "" {
-		t.line(c + ". " + v.conclusion())
-	} else {
+	switch c := v.counts(); {
+	case c == "":
 		t.line(v.conclusion())
+	case o.Drift:
+		t.line(c + ".")
+	default:
+		t.line(c + ". " + v.conclusion())
 	}
-	if v.Class.Fails() && !o.Inventory {
+	if v.Class.Fails() && !o.Inventory && !o.Drift {
 		t.line("With --config or --inventory this names the certificates concerned, and when each renewal is due.")
 	}
 	return t.w.Flush()
@@ -126,11 +132,25 @@ func (t *textWriter) finding(f Finding) {
 			}
 		}
 	}
-	if s := f.snippet(t.o.Now); s != "" {
-		t.line("  " + t.paint(styleDim, "To let it pass for a time all the same, answer for it in "+tidy(t.o.overrides())+":"))
-		for l := range strings.SplitSeq(strings.TrimSuffix(s, "\n"), "\n") {
-			t.line("      " + t.paint(styleDim, l))
+	t.line("")
+}
+
+// answers are the overrides to fill in. They come after all findings: whoever was woken wants to know first what to mend.
+func (t *textWriter) answers(findings []Finding) {
+	var lines []string
+	for _, f := range findings {
+		if s := f.snippet(t.o.Now); s != "" && f.Overridden == nil {
+			first, rest, _ := strings.Cut(strings.TrimSuffix(s, "\n"), "\n")
+			lines = append(lines, first+"  # "+string(f.Class)+" at "+orNone(tidy(f.Address)))
+			lines = append(lines, strings.Split(rest, "\n")...)
 		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	t.line(t.paint(styleDim, "To let a finding pass for a time all the same, answer for it in "+tidy(t.o.overrides())+":"))
+	for _, l := range lines {
+		t.line("  " + t.paint(styleDim, l))
 	}
 	t.line("")
 }
