@@ -46,6 +46,9 @@ var awsReaders = map[string]reader{
 	"aws_route53_key_signing_key":          awsSigning,
 	"aws_route53_hosted_zone_dnssec":       awsSigning,
 
+	"aws_secretsmanager_secret_version": nothing, // may carry a credential to whoever renews
+	"aws_ssm_parameter":                 nothing,
+
 	"aws_organizations_policy":            awsOrganization,
 	"aws_organizations_policy_attachment": awsOrganization,
 }

@@ -203,6 +203,17 @@ func awsKey(s *State, r *Side) []Tie {
 		Stale:  "the new access key has another id and another secret, which the renewer has to be given",
 		Repair: "Make the second key first, give it to the renewer, prove renewal, and only then take the old one away.",
 	}
+	switch s.handover(r) {
+	case handedOver:
+		t.Stale = ""
+		if s.After && r.Change.Makes() {
+			return s.awsHandedKeys(t, r, who)
+		}
+	case handedMaybe:
+		if r.Change.Makes() {
+			t.Doubt = handedDoubt
+		}
+	}
 	if s.After && id == "" {
 		t.Unknown = []Part{PartScope}
 	}
@@ -211,9 +222,29 @@ func awsKey(s *State, r *Side) []Tie {
 			if k.Change != r.Change && !k.Change.Makes() && s.awsHolder(k, "user", "user") == who && k.Text("status") != "Inactive" {
 				t.Doubt = "the user keeps another access key, " + k.Text("id")
 			}
+			if r.Change.Do == Delete && k.Change.Makes() && s.awsHolder(k, "user", "user") == who && s.handover(k) == handedOver {
+				t.Stale = ""
+			}
 		}
 	}
 	return []Tie{t}
+}
+
+// awsHandedKeys are the ties of a new key that a secret of the plan takes: it stands where each key stood that goes.
+func (s *State) awsHandedKeys(t Tie, r *Side, who awsWho) (out []Tie) {
+	if s.other != nil {
+		for _, k := range s.other.Of("aws_iam_access_key") {
+			if k.Change.Destroys() && (k.Change == r.Change || k.Change.Do == Delete) && s.other.awsHolder(k, "user", "user") == who {
+				t.Scope = Path{"key", k.Text("id")}
+				out = append(out, t)
+			}
+		}
+	}
+	if len(out) == 0 {
+		t.Unknown = []Part{PartScope}
+		out = []Tie{t}
+	}
+	return out
 }
 
 // awsOrganization is a service control policy that denies changing records, attached to a part of the organization. It is

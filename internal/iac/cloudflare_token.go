@@ -11,7 +11,15 @@ import (
 func cloudflareToken(s *State, r *Side) []Tie {
 	name, id := r.Text("name"), r.Text("id")
 	grants := s.cloudflareGrants(r)
-	base := Tie{Principal: id, Who: "the API token " + name, ID: id}
+	object, stale := id, "the new token has another secret, which the renewer has to be given"
+	handed := s.handover(r)
+	if handed == handedOver {
+		stale = ""
+		if r.After && id == "" && r.Change.Before != nil {
+			id = text(r.Change.Before["id"]) // it stands where the old one stood
+		}
+	}
+	base := Tie{Principal: id, Who: "the API token " + name, ID: object}
 	if name == "" {
 		base.Who = "the API token " + id
 	}
@@ -24,6 +32,9 @@ func cloudflareToken(s *State, r *Side) []Tie {
 	if otherWriter(name) {
 		base.Doubt = "it is called like something that writes DNS records for other ends"
 	}
+	if handed == handedMaybe && r.Change.Makes() && r.Change.Before != nil {
+		base.Doubt = handedDoubt
+	}
 	if status := r.Text("status"); status != "" && status != "active" {
 		return nil // switched off, or at its end
 	}
@@ -33,8 +44,8 @@ func cloudflareToken(s *State, r *Side) []Tie {
 		writes = slices.ContainsFunc(s.cloudflareGrants(before), func(g cloudflareGrant) bool { return !g.deny && g.rights&RightWrite != 0 })
 	}
 	is := base
-	is.Kind, is.Object, is.Idle = KindIdentity, "token "+id, !writes
-	is.Stale = "the new token has another secret, which the renewer has to be given"
+	is.Kind, is.Object, is.Idle = KindIdentity, "token "+object, !writes
+	is.Stale = stale
 	is.Effect = "whoever renews with it can no longer sign in to Cloudflare"
 	out := []Tie{is}
 	if r.Change.Do == Forget {
@@ -51,7 +62,7 @@ func cloudflareToken(s *State, r *Side) []Tie {
 		t := base
 		t.Kind, t.Rights, t.Scope, t.At, t.Condition = KindGrant, g.rights&^RightRead, g.scope, g.at, condition
 		t.Permission, t.Stale = "DNS Write", is.Stale
-		t.Object = "token " + id + " " + g.scope.String()
+		t.Object = "token " + object + " " + g.scope.String()
 		if g.deny {
 			t.Kind, t.Permission, t.Stale, t.Condition = KindBlock, "a policy of "+base.Who+" that denies DNS Write", "", ""
 			t.Effect = "it may no longer write challenge records there, whatever else allows it"

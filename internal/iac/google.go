@@ -36,6 +36,7 @@ var googleReaders = map[string]reader{
 	"google_project":                             googleProject,
 	"google_iam_deny_policy":                     googleDeny,
 	"google_folder":                              nothing,
+	"google_secret_manager_secret_version":       nothing, // may carry a credential to whoever renews
 }
 
 // sides are both sides of a plan, this one first.

@@ -185,45 +185,22 @@ func googleKey(st *State, r *Side) []Tie {
 	t := Tie{
 		Kind: KindCredential, Principal: email, Who: email, ID: r.Text("id"), Idle: !st.writer(email),
 		Scope: append(accountPath(email), "keys"), At: "a key of " + email, Effect: "whoever signs in with the old one is refused",
+		Object: "key " + r.Text("id"),
 	}
 	if !known {
 		t.Unknown = []Part{PartPrincipal}
 	}
-	if !st.handedOver(r) {
+	how := st.handover(r)
+	if how != handedOver {
 		t.Stale = "the new key has to reach the secret that the renewer reads, and nothing in the plan brings it there"
 		if r.Change.Makes() {
 			t.Repair = "Write the new key into the renewer's secret in the same change, and destroy the old key in a later one."
 		}
 	}
+	if how == handedMaybe && r.Change.Makes() {
+		t.Stale, t.Doubt = "the new key has to reach the secret that the renewer reads", handedDoubt
+	}
 	return []Tie{t}
-}
-
-// handedOver reports whether a secret of the plan takes its value from a resource.
-func (s *State) handedOver(r *Side) bool {
-	base, _ := instance(r.Change.Address)
-	for _, st := range s.sides() {
-		if once(st, "handed over", st.handed)[base] {
-			return true
-		}
-	}
-	return false
-}
-
-// handed are the resources that secrets of a side take their values from, by their address without key.
-func (s *State) handed() map[string]bool {
-	out := map[string]bool{}
-	for _, holder := range secretKinds {
-		for _, q := range s.Of(holder) {
-			for _, attribute := range []string{"data", "data_wo", "binary_data"} {
-				for _, ref := range q.Change.Refers[attribute] {
-					kind, rest, _ := strings.Cut(ref, ".")
-					name := rest[:len(rest)-len(strings.TrimLeft(rest, letters))]
-					out[strings.TrimPrefix(q.Change.Module+"."+kind+"."+name, ".")] = true
-				}
-			}
-		}
-	}
-	return out
 }
 
 // googlePool reads a workload identity pool, or a provider of one, that a member of the plan belongs to.

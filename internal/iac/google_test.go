@@ -64,8 +64,11 @@ func TestKeyThatReachesItsSecret(t *testing.T) {
 	rotated := change(CreateDelete, "google_service_account_key.cm", key, attrs{"service_account_id": gaccount}, attrs{"id": true, "private_key": true})
 	secret := change(Update, "kubernetes_secret.dns", kMeta("cert-manager", "clouddns"), kMeta("cert-manager", "clouddns"), attrs{"data": true})
 	grant := keeps(gcm, gGrant(gAdmin, gmember))
-	expectSaid(t, said(grant, rotated, secret), "lost google_service_account_key.cm")
+	expectSaid(t, said(grant, rotated, secret), "unknown google_service_account_key.cm")
 	expectSaid(t, said(grant, rotated, referring(secret, "data", "google_service_account_key.cm.private_key", "google_service_account_key.cm")))
+	ignored := keeps("kubernetes_secret.dns", kMeta("cert-manager", "clouddns")) // its code ignores changes of data
+	expectSaid(t, said(grant, rotated, referring(ignored, "data", "google_service_account_key.cm.private_key")), "lost google_service_account_key.cm")
+	expectSaid(t, said(grant, rotated, referring(secret, "data", "local.key")), "unknown google_service_account_key.cm")
 	expectSaid(t, said(grant, rotated, referring(secret, "data", "google_service_account_key.cm2.private_key")), "lost google_service_account_key.cm")
 }
 

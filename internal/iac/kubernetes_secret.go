@@ -107,19 +107,38 @@ func kubernetesSecret(st *State, r *Side) []Tie {
 	if !ok {
 		return nil
 	}
+	return st.secret(r, o, st.keysOf(r))
+}
+
+// keysOf are the keys that a secret holds; nil when nobody knows. A value that comes by reference makes the whole map
+// unknown to the provider: then it is taken to hold the keys that it held before.
+func (s *State) keysOf(r *Side) map[string]bool {
 	keys := map[string]bool{}
 	for _, attribute := range []string{"data", "binary_data"} {
-		v, _ := r.Get(attribute)
+		v, known := r.Get(attribute)
 		m, _ := v.(map[string]any)
 		for k := range m {
 			keys[k] = true
 		}
-		if !r.Known(attribute) {
-			keys = nil
-			break
+		u, _ := r.unknown.(map[string]any)
+		single, _ := u[attribute].(map[string]any)
+		for k := range single {
+			keys[k] = true
+		}
+		if known {
+			continue
+		}
+		b := s.counterpart(r)
+		if b == nil {
+			return nil
+		}
+		v, _ = b.Get(attribute)
+		m, _ = v.(map[string]any)
+		for k := range m {
+			keys[k] = true
 		}
 	}
-	return st.secret(r, o, keys)
+	return keys
 }
 
 // secret is the tie of a secret that the renewer reads. keys are those that it holds; nil when nobody knows.
