@@ -34,6 +34,11 @@ case "$*" in
 	cat "$dir/plan.json"
 	if [ -e "$dir/tamper" ]; then echo changed >> "$dir/plan.tfplan"; fi
 	;;
+*refresh-only*)
+	echo "Refreshing"
+	for a in "$@"; do case "$a" in -out=*) : > "${a#-out=}" ;; esac; done
+	if [ -e "$dir/broken" ]; then exit 1; fi
+	;;
 *apply*)
 	trap 'echo "got a signal" >> "$dir/signals"; exit 130' INT TERM
 	echo "Applying"

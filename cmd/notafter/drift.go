@@ -23,7 +23,7 @@ type driftOptions struct {
 func (p *program) drift() *cobra.Command {
 	var o driftOptions
 	cmd := &cobra.Command{
-		Use:   "drift [RENEWER...]",
+		Use:   "drift [RENEWER...] | drift -- terraform plan -refresh-only",
 		Short: "Hold what renewal rests on against what the cloud says now",
 		Long: `drift asks the cloud again what the identities that renew certificates may do, and by what, and holds the answers
 against what is expected: the grants that the cloud named when it was first asked, or that somebody accepted.
@@ -31,7 +31,8 @@ It finds what a plan cannot: a grant that is gone although code, state and plan 
 gone although another, broader one covers for it.
 
 With --plan it reads the drift that Terraform or OpenTofu found themselves out of a plan in JSON, and says which
-of it renewal rests on; that needs neither a notafter nor a network.
+of it renewal rests on; that needs neither a notafter nor a network. With a command after -- it runs that and
+reads the plan itself.
 
 Exit statuses
   0  everything is as expected
@@ -41,12 +42,19 @@ Exit statuses
 		Example: `  notafter drift
   notafter drift letsencrypt --output json
   notafter drift accept letsencrypt --reason "one role for all zones, OPS-1234"
-  terraform plan -refresh-only -out=drift.tfplan && terraform show -json drift.tfplan | notafter drift --plan -`,
+  notafter drift -- terraform plan -refresh-only
+  terraform show -json drift.tfplan | notafter drift --plan -`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.format != "text" && o.format != "json" {
 				return misuse("--output %q is not possible: want text or json", clip(o.format, 40))
+			}
+			if cmd.ArgsLenAtDash() == 0 && len(args) > 0 {
+				if o.config != "" || o.recorded || o.plan != "" {
+					return misuse("a command after -- is asked and nothing else: give it alone, or with --output")
+				}
+				return p.runDriftOfCommand(cmd.Context(), o, args)
 			}
 			if o.plan != "" {
 				if len(args) > 0 || o.config != "" || o.recorded {

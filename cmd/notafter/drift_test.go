@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -118,4 +119,32 @@ func TestDriftOfAPlan(t *testing.T) {
 	says(t, out, "azurerm_role_assignment.cm", "4f1c")
 	_, errs := g.run(exitUsage, "drift", "--plan", filepath.Join(t.TempDir(), "none.json"))
 	says(t, errs, "read the plan")
+
+	// The same by the user's own command, whose plan is kept nowhere.
+	f := newTerraform(t)
+	look := func(want int, command ...string) (stdout, stderr string) {
+		t.Helper()
+		return g.run(want, append([]string{"drift", "--", f.path}, command...)...)
+	}
+	out, errs = look(exitUpheld, "plan", "-refresh-only")
+	if out != "" || !strings.Contains(errs, "Refreshing") {
+		t.Errorf("nothing has drifted, and it says %s %s", out, errs)
+	}
+	data, err := os.ReadFile(plan(resource("azurerm_role_assignment", "cm", grant, "delete")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write("plan.json", string(data), 0o600)
+	out, _ = look(exitBroken, "-chdir="+f.dir, "plan", "-refresh-only", "-input=false")
+	says(t, out, "azurerm_role_assignment.cm", "4f1c")
+	f.write("broken", "", 0o600)
+	_, errs = look(exitUnknown, "plan", "-refresh-only")
+	says(t, errs, "terraform plan ended with status 1: whether anything has drifted is not known")
+	for want, command := range map[string][]string{
+		"want, for instance, -- terraform plan -refresh-only": {"plan"},
+		"leave -out away": {"plan", "-refresh-only", "-out=x"},
+	} {
+		_, errs = look(exitUsage, command...)
+		says(t, errs, want)
+	}
 }
