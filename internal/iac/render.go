@@ -94,6 +94,23 @@ func wordsOf(c Class) classWords {
 // Fails reports whether a class means that renewal breaks, rather than that nobody can tell.
 func (c Class) Fails() bool { return c != Safe && c != Unknown && c != Incomplete }
 
+// headline says what a verdict means to somebody who has never heard of its classes, for the top of a comment.
+func (c Class) headline() string {
+	switch c {
+	case Lost, Blocked:
+		return "certificates would stop renewing"
+	case Collision:
+		return "certificates may stop renewing"
+	case Narrowed:
+		return "the renewal of certificates is cut back"
+	case Gap:
+		return "the renewal of certificates is interrupted"
+	case Orphaned:
+		return "the renewal of certificates loses its protection"
+	}
+	return "nobody can tell whether certificates go on renewing"
+}
+
 // counts tells how many findings there are of each class, the worst first; those that were answered for are left out.
 func (v Verdict) counts() string {
 	var parts []string

@@ -26,9 +26,9 @@ func (v Verdict) Markdown(w io.Writer, o RenderOptions) error {
 	case len(v.Findings) == 0:
 		b.WriteString("**notafter guard**: renewal is untouched by this plan.\n")
 	case v.Class.Fails():
-		fmt.Fprintf(&b, "### ❌ notafter guard: %s\n\n%s. **%s**\n", v.Class, v.counts(), v.conclusion())
+		fmt.Fprintf(&b, "### ❌ notafter guard: %s\n\n%s. **%s**\n", v.Class.headline(), v.counts(), v.conclusion())
 	case v.Class != Safe:
-		fmt.Fprintf(&b, "### ⚠️ notafter guard: %s\n\n%s. %s\n", v.Class, v.counts(), v.conclusion())
+		fmt.Fprintf(&b, "### ⚠️ notafter guard: %s\n\n%s. %s\n", v.Class.headline(), v.counts(), v.conclusion())
 	default:
 		fmt.Fprintf(&b, "**notafter guard**: %s\n", v.conclusion())
 	}

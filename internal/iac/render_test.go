@@ -272,7 +272,7 @@ func TestMarkdownOfAFinding(t *testing.T) {
 	v := shownVerdict()
 	v.Findings = v.Findings[:1]
 	got := asMarkdown(t, v)
-	want := "<!-- notafter guard -->\n### ❌ notafter guard: lost\n\n1 lost. **Do not apply this plan as it is.**\n\n" +
+	want := "<!-- notafter guard -->\n### ❌ notafter guard: certificates would stop renewing\n\n1 lost. **Do not apply this plan as it is.**\n\n" +
 		"**LOST**: `hosted-eu` and `hosted-us` stop renewing: cert-manager loses DNS Zone Contributor on the zone `example.com`, and nothing else in this plan allows it.\n\n" +
 		"First hurts on **8 Oct 2026 04:12 UTC, in 15 days**.\n\n→ Keep it, or say where it has gone:\n\n```hcl\nmoved {\n  from = azurerm_role_assignment.cm\n  to   = azurerm_role_assignment.cm[\"eu\"]\n}\n```\n\n" +
 		"<details><summary><code>azurerm_role_assignment.cm</code></summary>\n\n- certificates: `hosted-eu`, `hosted-us`\n- identity: `0b1ec700-0000-4000-8000-000000000001`\n" +
@@ -302,7 +302,7 @@ func TestMarkdownStaysWithinTheLimit(t *testing.T) {
 	}
 	for _, v := range []Verdict{v, {Class: Lost, Findings: []Finding{big, big}}} {
 		md := asMarkdown(t, v)
-		if len(md) > 65_000 || !strings.HasPrefix(md, MarkdownMark+"\n### ❌ notafter guard: lost\n") {
+		if len(md) > 65_000 || !strings.HasPrefix(md, MarkdownMark+"\n### ❌ notafter guard: certificates would stop renewing\n") {
 			t.Errorf("%d bytes: %.200s", len(md), md)
 		}
 	}
