@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,9 @@ esac
 
 func newTerraform(t *testing.T, changes ...any) *terraform {
 	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("it is a script for a POSIX shell")
+	}
 	f := &terraform{t: t, dir: t.TempDir()}
 	f.path, f.plan = filepath.Join(f.dir, "terraform"), filepath.Join(f.dir, "plan.tfplan")
 	f.write("terraform", fmt.Sprintf(terraformScript, f.dir), 0o700)
