@@ -126,7 +126,7 @@ func (j *judge) cover(t *Tie, rights Right) (best fate, found bool) {
 			best.taker = taker
 			continue
 		}
-		if t.ID != "" && strings.EqualFold(t.ID, u.ID) && u.From.Change != t.From.Change && t.From.Change.Destroys() {
+		if twins(t, u) && t.From.Change.Destroys() {
 			best.twin = u
 			continue
 		}
@@ -253,7 +253,7 @@ func possible(u, t *Tie) bool {
 func (j *judge) remains(t *Tie) (left []*Tie) {
 	for _, u := range j.will[t.key()] {
 		if u.Rights&t.Rights != 0 && u.Scope.Overlaps(t.Scope) && len(u.Unknown) == 0 && u.From.Change.Do != UnknownAction && j.taken(u) == nil &&
-			!(t.ID != "" && strings.EqualFold(t.ID, u.ID) && u.From.Change != t.From.Change) && !(u.Doubt != "" && !u.Certain && t.Doubt == "") {
+			!twins(t, u) && !(u.Doubt != "" && !u.Certain && t.Doubt == "") {
 			left = append(left, u)
 		}
 	}
@@ -288,6 +288,29 @@ func (j *judge) changed(u *Tie) bool {
 		}
 	}
 	return true
+}
+
+// twins reports whether two ties come of one and the same object, which stands at two addresses: it was imported at the
+// second while the first was left to be destroyed, and goes with it. Where a tie carries no id of its own, that of the
+// resource tells, unless the other one is made anew.
+func twins(t, u *Tie) bool {
+	c, d := t.From.Change, u.From.Change
+	if c == d {
+		return false
+	}
+	if t.ID != "" && strings.EqualFold(t.ID, u.ID) {
+		return true
+	}
+	a, b := text(c.Before["id"]), text(d.Before["id"])
+	return a != "" && a == b && !d.Makes() && lineage(c.Type) == lineage(d.Type)
+}
+
+// lineage is the name of a type without regard to its generation, which share their objects and ids.
+func lineage(kind string) string {
+	if kind == "cloudflare_record" {
+		return "cloudflare_dns_record"
+	}
+	return strings.TrimSuffix(kind, "_v1")
 }
 
 // azure reports whether a resource is Azure's.

@@ -234,6 +234,11 @@ func (in *intake) change(into *[]Change, counts bool) error {
 		}
 	}
 	if e.foreign() {
+		if was := e.get(fPrevious); counts && Matters(typeAt(was)) {
+			// What is done to it by another name is not read.
+			in.p.Incomplete = append(in.p.Incomplete, shown(was)+" becomes "+shown(e.get(fAddress))+", of a type that this version does not know")
+			return in.keep(len(e.text))
+		}
 		return nil
 	}
 	if m := e.get(fMode); m != "managed" {
@@ -249,6 +254,12 @@ func (in *intake) change(into *[]Change, counts bool) error {
 	}
 	*into = append(*into, c)
 	return nil
+}
+
+// typeAt is the type of the resource that stands at an address.
+func typeAt(address string) string {
+	parts := strings.Split(bare(address), ".")
+	return parts[max(len(parts)-2, 0)]
 }
 
 // body reads what an element says about its change.
