@@ -46,7 +46,7 @@ Exit statuses
   1    refused by guard, or renewal is cut
   2    wrong use, or a plan that cannot be read; nothing was applied
   3    not applied because the plan does not say enough; or applied, and it could not be determined whether renewal works
-  else that of the command, when it failed`,
+  else that of the command, when it failed; the last line on standard error tells which, as Terraform's own is 1, too`,
 		Example: `  terraform plan -out=plan.tfplan && notafter apply -- terraform apply plan.tfplan
   notafter apply --record record.json -- tofu -chdir=infra apply plan.tfplan
   notafter apply -c /etc/notafter/notafter.yaml --timeout 30m -- terragrunt apply plan.tfplan`,
