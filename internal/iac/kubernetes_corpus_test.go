@@ -265,6 +265,8 @@ func TestKubernetesSecrets(t *testing.T) {
 	issuer := keeps(kIssuer, kACME(letsEncrypt, token))
 	secret := kMeta("cert-manager", "cloudflare", "data", attrs{"token": "not-one"})
 	space := keeps(kRelease, kHelm("v1.18.2", ""))
+	kOnly := kACME(letsEncrypt, token)
+	kOnly["manifest"].(attrs)["spec"].(attrs)["acme"].(attrs)["disableAccountKeyGeneration"] = true
 	play(t, []scene{
 		{name: "kubernetes/secret-removed", changes: []Change{issuer, space, deletes("kubernetes_secret_v1.cloudflare", secret)}, want: []string{
 			`lost kubernetes_secret_v1.cloudflare: Renewal stops: the secret cert-manager/cloudflare is destroyed, so the issuer letsencrypt can no longer sign in to write challenges. Nothing shows it until certificates end.`,
@@ -277,7 +279,14 @@ func TestKubernetesSecrets(t *testing.T) {
 			`lost kubernetes_secret_v1.cloudflare: Renewal stops: the secret cert-manager/cloudflare is destroyed, so the issuer letsencrypt can no longer sign in to write challenges. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/account-key-removed", changes: []Change{issuer, deletes("kubernetes_secret.account", kMeta("cert-manager", "letsencrypt-account"))}, want: []string{
-			`lost kubernetes_secret.account: Renewal stops: the secret cert-manager/letsencrypt-account is destroyed, so the issuer letsencrypt loses its account at the authority: it registers another one if it may, which limits and CAA records with an accounturi do not know. Nothing shows it until certificates end.`,
+			`unknown kubernetes_secret.account: The secret cert-manager/letsencrypt-account is destroyed. Nobody can tell from this plan whether renewal rests on it: the issuer letsencrypt makes another key and registers that, and only limits of the authority or a CAA record with an accounturi may stand in its way.`,
+		}},
+		{name: "kubernetes/account-key-removed-for-good", changes: []Change{keeps(kIssuer, kOnly), deletes("kubernetes_secret.account", kMeta("cert-manager", "letsencrypt-account"))}, want: []string{
+			`lost kubernetes_secret.account: Renewal stops: the secret cert-manager/letsencrypt-account is destroyed, so the issuer letsencrypt loses its account at the authority, and makes no other (disableAccountKeyGeneration). Nothing shows it until certificates end.`,
+		}},
+		{name: "kubernetes/secret-value-by-reference", changes: []Change{issuer, space, change(Update, "kubernetes_secret_v1.cloudflare", secret, altered(secret, "data", nil), attrs{"data": true})}},
+		{name: "kubernetes/namespace-of-nobody-known-removed", changes: []Change{deletes("kubernetes_namespace.cm", kMeta("", "cert-manager"))}, want: []string{
+			`lost kubernetes_namespace.cm: Renewal stops: the namespace cert-manager is destroyed, so whatever renews in it, as its name cert-manager says, goes with it. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/secret-of-the-same-name-elsewhere", changes: []Change{issuer, space, deletes("kubernetes_secret_v1.cloudflare", kMeta("web", "cloudflare", "data", attrs{"token": "not-one"}))}},
 		{name: "kubernetes/secret-called-like-a-renewers", changes: []Change{deletes("kubernetes_secret.dns", kMeta("cert-manager", "route53-credentials"))}, want: []string{

@@ -10,8 +10,9 @@ import (
 type need struct {
 	issuer string
 	key    string
-	// account is the key of the account at the authority, writes what a solver signs in with.
-	account, writes bool
+	// account is the key of the account at the authority, writes what a solver signs in with. only says that the issuer makes
+	// no other key of an account by itself.
+	account, writes, only bool
 }
 
 // needs are the secrets that the issuers of a side name, by name and namespace. A cluster issuer's secrets are in the
@@ -23,7 +24,7 @@ func (s *State) needs() map[object][]need {
 			for _, ns := range s.lookedIn(p) {
 				secretRefs(dig(p.body, "spec"), "", false, 0, func(holder, name, key string, writes bool) {
 					o := object{kind: "secret", namespace: ns, name: name}
-					out[o] = append(out[o], need{issuer: p.object.String(), key: key, account: holder == "privateKeySecretRef", writes: writes})
+					out[o] = append(out[o], need{issuer: p.object.String(), key: key, account: holder == "privateKeySecretRef", writes: writes, only: scalar(dig(p.body, "spec", "acme", "disableAccountKeyGeneration")) == "true"})
 				})
 				if name := scalar(dig(p.body, "spec", "ca", "secretName")); name != "" {
 					o := object{kind: "secret", namespace: ns, name: name}
@@ -150,6 +151,9 @@ func (s *State) secret(r *Side, o object, keys map[string]bool) []Tie {
 	switch {
 	case len(list) > 0:
 		t.Effect = list[0].effect()
+		if !slices.ContainsFunc(list, func(n need) bool { return !n.account || n.only }) {
+			t.Doubt = "the issuer " + list[0].issuer + " makes another key and registers that, and only limits of the authority or a CAA record with an accounturi may stand in its way"
+		}
 	case renewerSecret(o):
 		t.Doubt = "it is called like a secret of a renewer, and no issuer in the plan names it"
 	default:
@@ -174,7 +178,11 @@ func (s *State) secret(r *Side, o object, keys map[string]bool) []Tie {
 // effect says what stops without the secret.
 func (n need) effect() string {
 	if n.account {
-		return "the issuer " + n.issuer + " loses its account at the authority: it registers another one if it may, which limits and CAA records with an accounturi do not know"
+		effect := "the issuer " + n.issuer + " loses its account at the authority"
+		if n.only {
+			effect += ", and makes no other (disableAccountKeyGeneration)"
+		}
+		return effect
 	}
 	if !n.writes {
 		return "the issuer " + n.issuer + " can no longer issue"
@@ -219,7 +227,7 @@ func (s *State) space(r *Side, o object) []Tie {
 		if !renewerSpace(o.name) {
 			return nil
 		}
-		holds = "what it is called after"
+		holds = "whatever renews in it, as its name " + o.name + " says,"
 	}
 	return []Tie{{
 		Kind: KindSolver, Principal: "namespace " + o.name, Who: "the namespace " + o.name, Scope: s.cluster(r, o),
