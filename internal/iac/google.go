@@ -28,6 +28,7 @@ var googleReaders = map[string]reader{
 	"google_iam_workload_identity_pool":          googlePool,
 	"google_iam_workload_identity_pool_provider": googlePool,
 	"google_container_cluster":                   googleCluster,
+	"google_container_node_pool":                 googleNodes,
 	"google_project_service":                     googleService,
 	"google_dns_managed_zone":                    googleZone,
 	"google_dns_record_set":                      googleRecord,

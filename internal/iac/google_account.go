@@ -241,6 +241,35 @@ func googleCluster(st *State, r *Side) []Tie {
 	}}
 }
 
+// googleNodes reads whether the pods of a node pool sign in as their service accounts. Where the metadata server of GKE is
+// off they get the account of the node.
+// https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#option_2_node_pool_modification
+func googleNodes(st *State, r *Side) []Tie {
+	const mode = "workload_metadata_config"
+	if !r.stays() || r.Known("node_config", mode) && !strings.HasPrefix(orElse(r.Text("node_config", mode, "mode"), r.Text("node_config", mode, "node_metadata")), "GKE_METADATA") {
+		return nil // pods of one that goes are moved to other nodes
+	}
+	pool := strings.ToLower(r.Text("project")) + ".svc.id.goog"
+	for _, side := range st.sides() {
+		if c := side.Find("name", last(r.Text("cluster")), "google_container_cluster"); c != nil && c.Text("workload_identity_config", "workload_pool") != "" {
+			pool = c.Text("workload_identity_config", "workload_pool")
+			break
+		}
+	}
+	if !st.trusted(pool+"[") && !st.trusted("/workloadIdentityPools/"+pool+"/") {
+		return nil
+	}
+	t := Tie{
+		Kind: KindTrust, Principal: "pool " + pool, Who: "a service account of Google from the node pool " + r.Text("name"), Scope: Path{"nodepools", r.Text("cluster"), r.Text("name")}, ID: r.Text("id"),
+		Effect: "pods on its nodes act as the account of the nodes, and no longer as service accounts of their own", At: "node pool " + r.Text("name") + " of the cluster " + last(r.Text("cluster")),
+		Doubt: "its pods then act as the account of the nodes, and on which nodes the renewer runs is not in the plan", Repair: "Leave workload_metadata_config with mode = " + quote("GKE_METADATA") + ", or see to it that the renewer runs on other nodes.",
+	}
+	if !r.Known("node_config", mode) {
+		t.Unknown = []Part{PartCondition}
+	}
+	return []Tie{t}
+}
+
 // trusted reports whether a member of the plan has a text in it and may write challenges, or act as who may, on either side.
 func (s *State) trusted(text string) bool {
 	for _, st := range s.sides() {

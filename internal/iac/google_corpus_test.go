@@ -254,6 +254,9 @@ func TestGoogleRoles(t *testing.T) {
 
 func TestGoogleAccounts(t *testing.T) {
 	t.Parallel()
+	nodes := func(mode string) attrs {
+		return attrs{"id": "np", "name": "pool-1", "cluster": "main", "project": gproject, "node_count": 3, "node_config": []any{attrs{"machine_type": "e2-standard-4", "workload_metadata_config": []any{attrs{"mode": mode}}}}}
+	}
 	grant := keeps(gcm, gGrant(gAdmin, gmember))
 	trust := "google_service_account_iam_member.wi"
 	key := attrs{"id": gaccount + "/keys/1", "service_account_id": gaccount, "name": gaccount + "/keys/1"}
@@ -321,6 +324,11 @@ func TestGoogleAccounts(t *testing.T) {
 			attrs{"name": "main", "workload_identity_config": []any{attrs{"workload_pool": "shop-prod.svc.id.goog"}}}, attrs{"name": "main", "workload_identity_config": []any{}})}, want: []string{
 			`lost google_container_cluster.main: Renewal stops: the trust by which a workload acts as a service account of Google from the cluster main changes, so the cluster's workloads can no longer act as service accounts of Google. Nothing shows it until certificates end.`,
 		}},
+		{name: "google/node-pool-without-workload-identity", changes: []Change{grant, keeps(trust, gTrust(gpod)), updates("google_container_node_pool.main", nodes("GKE_METADATA"), nodes("GCE_METADATA"))}, want: []string{
+			`unknown google_container_node_pool.main: The trust by which a workload acts as a service account of Google from the node pool pool-1 changes. Nobody can tell from this plan whether renewal rests on it: its pods then act as the account of the nodes, and on which nodes the renewer runs is not in the plan.`,
+		}},
+		{name: "google/node-pool-changed", changes: []Change{grant, keeps(trust, gTrust(gpod)), updates("google_container_node_pool.main", nodes("GKE_METADATA"), altered(nodes("GKE_METADATA"), "node_count", 5)), deletes("google_container_node_pool.old", nodes("GKE_METADATA"))}},
+		{name: "google/node-pool-of-others", changes: []Change{updates("google_container_node_pool.main", nodes("GKE_METADATA"), nodes("GCE_METADATA"))}},
 	})
 }
 
