@@ -144,7 +144,7 @@ resource "azurerm_role_assignment" "cert_manager" {
 		},
 		{
 			name: "identity-made-again", before: tied, after: strings.ReplaceAll(tied, "westeurope", "northeurope"),
-			class: "lost", want: "lost azurerm_user_assigned_identity.renewer\n",
+			class: "gap", want: "gap azurerm_user_assigned_identity.renewer\n",
 			then: func(t *testing.T, w *workspace) {
 				if g := grants(w.azure); len(g) != 1 {
 					t.Errorf("grants are %+v, want one to the new identity", g)

@@ -18,6 +18,8 @@ type fate struct {
 	maybe *Tie
 	// twin is the other address of one and the same object, again the address at which the like of it is made anew.
 	twin, again *Tie
+	// heirs are what names it, all of which follows it when it is made anew.
+	heirs []*Change
 	// why says, as a clause, what nobody knows; was is what it would be if renewal did rest on the tie.
 	why string
 	was Class
@@ -64,6 +66,12 @@ func (j *judge) fate(t *Tie) fate {
 	}
 	if t.From.Change.Forgets() && best.taker == nil {
 		return fate{class: Orphaned} // another is made, or nothing, and the old one is left alone
+	}
+	if heirs, sure := j.followed(t); len(heirs) > 0 {
+		if sure {
+			return fate{class: Gap, heirs: heirs}
+		}
+		return fate{class: Unknown, heirs: heirs, why: "it is made anew, and whether " + addresses(heirs) + " then name the new one is known only after the apply"}
 	}
 	f := fate{class: Lost, taker: best.taker, twin: best.twin, again: j.again(t)}
 	if u := j.guess(t, &f); u != nil {

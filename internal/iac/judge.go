@@ -50,6 +50,8 @@ type judge struct {
 // judged is a finding with the tie it is about.
 type judged struct {
 	tie *Tie
+	// heirs are the changes that only follow what is told here.
+	heirs []*Change
 	Finding
 }
 
@@ -154,7 +156,7 @@ func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
 		out.Previous = &c.Previous
 	}
 	out.Summary, out.Repair = j.summary(t, f, rest), repair(t, f)
-	j.found = append(j.found, judged{tie: t, Finding: out})
+	j.found = append(j.found, judged{tie: t, heirs: f.heirs, Finding: out})
 }
 
 // cause is the change that does something to a tie: its own resource's, or that of the one which decides what it allows.
@@ -206,6 +208,8 @@ func (j *judge) follows(f judged) bool {
 		u := g.tie
 		switch {
 		case u == nil || u == t:
+		case slices.Contains(g.heirs, t.From.Change):
+			return true
 		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && u.From.Change == t.From.Change) && strings.EqualFold(u.Principal, t.Principal) && bound(t.Kind):
 			return true
 		case u.Kind == KindZone && t.Kind == KindGrant && g.Class == Lost && len(u.Scope) > 0 && u.Scope.Covers(t.Scope):

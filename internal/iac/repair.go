@@ -13,6 +13,8 @@ func repair(t *Tie, f fate) string {
 		return "Apply this plan, and prove renewal afterwards."
 	case f.class == Collision:
 		return collisionRepair(t, f)
+	case len(f.heirs) > 0:
+		return "Undo what forces the replacement of " + c.Address + ", if it need not be new. Otherwise apply when no renewal is due, and prove renewal afterwards."
 	case c.Do == UnknownAction:
 		return "Judge the plan with a version of notafter that knows what it does, or look yourself and answer for it with an override."
 	case t.Repair != "" && f.taker == nil && f.twin == nil && f.again == nil:

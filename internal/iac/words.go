@@ -303,6 +303,13 @@ func gap(t *Tie, f fate) string {
 		}
 		return fmt.Sprintf("%s goes, and %s, which replaces it, is %s in no order with that", thing(t), f.by.From.Change.Address, how)
 	}
+	if len(f.heirs) > 0 {
+		also := ""
+		if t.Kind == KindTrust { // a cluster
+			also = ", and what ran in the old one runs again,"
+		}
+		return fmt.Sprintf("%s is made anew, and what names it follows by reference (%s); until all of that is done%s nothing renews by it", thing(t), addresses(f.heirs), also)
+	}
 	return thing(t) + " is destroyed first and made again afterwards"
 }
 
