@@ -143,6 +143,9 @@ func (s *State) releaseAccount(r *Side, o object, v values) []Tie {
 	same := true
 	if !s.After {
 		w := valuesOf(next)
+		if w.vague {
+			out[0].Repair = "" // nothing is taken away that anybody could keep
+		}
 		same = w.vague || identity(w.get("serviceAccount", "annotations")) != "" // else that says it all
 		if b := accountOf(next, w); b != a && !w.vague {
 			same = false

@@ -133,3 +133,13 @@ func TestRenewerName(t *testing.T) {
 		}
 	}
 }
+
+// Where values are known only after the apply, nothing was taken away that anybody could keep.
+func TestRepairOfUnknownValues(t *testing.T) {
+	t.Parallel()
+	now := kHelm("v1.18.2", kValues)
+	found := Judge(&Plan{Changes: []Change{change(Update, kRelease, now, altered(now, "values", nil), attrs{"values": true})}}, Inventory{}).Findings
+	if len(found) != 1 || found[0].Class != Unknown || !strings.HasPrefix(found[0].Repair, "Apply in two steps") {
+		t.Errorf("said %+v, want the advice to apply in two steps", found)
+	}
+}
