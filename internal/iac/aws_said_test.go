@@ -151,7 +151,7 @@ var awsSaid = map[string][]string{
 		"unknown aws_route53_zone.old: The hosted zone old.example.net is destroyed. Nobody can tell from this plan whether renewal rests on it: the plan does not tell whether names in old.example.net have certificates.",
 	},
 	"aws/caa-added": {
-		"blocked aws_route53_record.caa: Renewal by any other authority is blocked: a CAA record on example.com is added, and it lets only digicert.com issue for example.com. Nothing shows it until certificates end.",
+		"unknown aws_route53_record.caa: A CAA record on example.com is added, and it lets only digicert.com issue for example.com. Nobody can tell from this plan whether renewal goes on: by which authority names in example.com are issued is not in the plan.",
 	},
 	"aws/caa-added-known": {
 		"blocked aws_route53_record.caa: shop stops renewing: a CAA record on example.com is added, and it lets only digicert.com issue for example.com. shop is due for renewal on 28 Sep 2026 14:55 UTC, in 6 days, and ends on 28 Oct 2026 14:55 UTC, in 36 days; until then everything looks fine.",

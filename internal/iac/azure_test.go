@@ -143,7 +143,7 @@ func TestAzureZones(t *testing.T) {
 		}},
 		{name: "azure/other-alias-removed", changes: []Change{deletes("azurerm_dns_cname_record.www", record("CNAME", "shop", attrs{"record": "shop.example.net"}))}},
 		{name: "azure/caa-added", changes: []Change{creates("azurerm_dns_caa_record.ca", caa("digicert.com"))}, want: []string{
-			"blocked azurerm_dns_caa_record.ca: Renewal by any other authority is blocked: a CAA record on example.com is added, and it lets only digicert.com issue for example.com. Nothing shows it until certificates end.",
+			"unknown azurerm_dns_caa_record.ca: A CAA record on example.com is added, and it lets only digicert.com issue for example.com. Nobody can tell from this plan whether renewal goes on: by which authority names in example.com are issued is not in the plan.",
 		}},
 		{name: "azure/caa-added-that-allows", changes: []Change{creates("azurerm_dns_caa_record.ca", caa("letsencrypt.org"))}, inventory: azCertificates()},
 		{name: "azure/caa-narrowed", changes: []Change{updates("azurerm_dns_caa_record.ca", caa("digicert.com", "letsencrypt.org"), caa("digicert.com"))}, inventory: azCertificates(), want: []string{

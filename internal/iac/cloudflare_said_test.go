@@ -54,7 +54,7 @@ var cloudflareSaid = map[string][]string{
 		"lost cloudflare_zone.main: Renewal stops: the zone example.com is made anew, and the new one has another id, which tokens do not name, and perhaps other name servers. Nothing shows it until certificates end.",
 	},
 	"cloudflare/caa-added": {
-		"blocked cloudflare_dns_record.caa: Renewal by any other authority is blocked: a CAA record on example.com is added, and it lets only digicert.com issue for example.com. Nothing shows it until certificates end.",
+		"unknown cloudflare_dns_record.caa: A CAA record on example.com is added, and it lets only digicert.com issue for example.com. Nobody can tell from this plan whether renewal goes on: by which authority names in example.com are issued is not in the plan.",
 	},
 	"cloudflare/caa-value-removed": {
 		"blocked cloudflare_dns_record.caa2: Renewal by any other authority is blocked: a CAA record on example.com forbids more than before, and it lets only digicert.com issue for example.com. Nothing shows it until certificates end.",

@@ -146,8 +146,15 @@ func caaTies(s *State, r dnsRecord, all func(*State) []dnsRecord) (out []Tie) {
 		if len(members) > 0 {
 			t.Effect = "it lets only " + strings.Join(members, " and ") + " issue for " + names + r.name
 		}
-		if !r.known {
+		switch {
+		case !r.known:
 			t.Unknown = []Part{PartCondition}
+		case s.After && len(members) > 0:
+			before, limited := was[tag]
+			if !limited {
+				before, limited = was["issue"]
+			}
+			s.compareOrders(&t, before, !limited)
 		}
 		out = append(out, t)
 		for _, m := range members {
