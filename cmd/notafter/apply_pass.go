@@ -27,7 +27,7 @@ func (p *program) pass(ctx context.Context, command []string) (ran, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.stdin, p.stdout, p.stderr
 	cmd.WaitDelay = 10 * time.Second // for what the command left running with the output in its hands
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, ends()...)
 	defer signal.Stop(signals)
 	if ctx.Err() != nil {
 		return ran{}, status{code: exitInterrupted, err: errors.New("interrupted")}
@@ -50,9 +50,20 @@ func (p *program) pass(ctx context.Context, command []string) (ran, error) {
 			if s == os.Interrupt && p.interactive() {
 				continue
 			}
+			if s == syscall.SIGHUP {
+				s = syscall.SIGTERM // a hang-up would end Terraform at once, and leave its lock behind
+			}
 			_ = cmd.Process.Signal(s) // it may have ended just now
 		}
 	}
+}
+
+// ends are the signals by which people end a program. A connection that is lost is one of them, except under nohup.
+func ends() []os.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return []os.Signal{os.Interrupt, syscall.SIGTERM}
+	}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 }
 
 // interactive reports whether a terminal is in front of the program.
@@ -78,5 +89,5 @@ func exitOf(cmd *exec.Cmd, err error) int {
 
 // untilInterrupted is a context that lives on although ctx may have ended by an interruption before, until the next one.
 func (p *program) untilInterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+	return signal.NotifyContext(context.WithoutCancel(ctx), ends()...)
 }

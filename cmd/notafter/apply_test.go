@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -226,10 +227,17 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// An interruption is passed on once, waited for, and what it left is proven.
+// An interruption is passed on once, waited for, and what it left is proven. A connection that is lost does as much: the
+// command is not left alone with what it applies.
 func TestApplyPassesSignalsOn(t *testing.T) {
 	g := newProvingGround(t)
 	g.run(exitUpheld, "renew", "-c", g.file, "shop")
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		t.Run(s.String(), func(t *testing.T) { g.passesOn(t, s) })
+	}
+}
+
+func (g *provingGround) passesOn(t *testing.T, s syscall.Signal) {
 	f := newTerraform(t)
 	self, err := os.Executable()
 	if err != nil {
@@ -250,7 +258,7 @@ func TestApplyPassesSignalsOn(t *testing.T) {
 		_, err := os.Stat(filepath.Join(f.dir, "applying"))
 		return err == nil
 	})
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
