@@ -18,6 +18,8 @@ type fate struct {
 	maybe *Tie
 	// twin is the other address of one and the same object, again the address at which the like of it is made anew.
 	twin, again *Tie
+	// anew is what the same resource is afterwards, of something that is destroyed.
+	anew *Tie
 	// heirs are what names it, all of which follows it when it is made anew.
 	heirs []*Change
 	// why says, as a clause, what nobody knows; was is what it would be if renewal did rest on the tie.
@@ -73,7 +75,7 @@ func (j *judge) fate(t *Tie) fate {
 		}
 		return fate{class: Unknown, heirs: heirs, why: "it is made anew, and whether " + addresses(heirs) + " then name the new one is known only after the apply"}
 	}
-	f := fate{class: Lost, taker: best.taker, twin: best.twin, again: j.again(t)}
+	f := fate{class: Lost, taker: best.taker, twin: best.twin, again: j.again(t), anew: j.anew(t)}
 	if u := j.guess(t, &f); u != nil {
 		return fate{class: Unknown, by: u, why: unknownParts(u)}
 	}
@@ -223,6 +225,19 @@ func (j *judge) guess(t *Tie, f *fate) *Tie {
 			if f.maybe == nil && (u.From.Change.Makes() || u.From.Change.Do == Update) {
 				f.maybe = u
 			}
+		}
+	}
+	return nil
+}
+
+// anew finds what a resource that is destroyed is made again as, in another place.
+func (j *judge) anew(t *Tie) *Tie {
+	if !t.From.Change.Destroys() {
+		return nil
+	}
+	for i := range j.after {
+		if u := &j.after[i]; u.From.Change == t.From.Change && u.Kind == t.Kind && t.Kind == KindSolver && u.At != t.At && strings.HasPrefix(u.At, "namespace ") {
+			return u
 		}
 	}
 	return nil

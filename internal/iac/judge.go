@@ -155,7 +155,7 @@ func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
 	if c.Previous != "" {
 		out.Previous = &c.Previous
 	}
-	out.Summary, out.Repair = j.summary(t, f, rest), repair(t, f)
+	out.Summary, out.Repair = j.summary(t, f, rest), j.repair(t, f)
 	j.found = append(j.found, judged{tie: t, heirs: f.heirs, Finding: out})
 }
 

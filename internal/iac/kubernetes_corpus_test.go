@@ -99,7 +99,7 @@ func TestKubernetesRelease(t *testing.T) {
 			`gap helm_release.cert_manager: Renewal pauses, and stops if the second step fails: cert-manager (release cert-manager in namespace cert-manager) is destroyed first and made again afterwards.`,
 		}},
 		{name: "kubernetes/release-to-another-namespace", changes: []Change{replaces(kRelease, now, altered(now, "namespace", "security"), nil)}, want: []string{
-			`lost helm_release.cert_manager: Renewal stops: cert-manager (release cert-manager in namespace cert-manager) is destroyed, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
+			`lost helm_release.cert_manager: Renewal stops: cert-manager (release cert-manager in namespace cert-manager) is destroyed, and made again in the namespace security, where the secrets of its cluster issuers are not. Nothing shows it until certificates end.`,
 			`lost helm_release.cert_manager: Renewal stops: the trust by which a workload acts as the service account cert-manager/cert-manager is destroyed, so cert-manager runs as the service account security/cert-manager then, and nothing in the plan trusts that one. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/release-forgotten", changes: []Change{change(Forget, kRelease, now, nil, nil)}, want: []string{

@@ -6,13 +6,13 @@ import (
 )
 
 // repair says what to change in the code, so that the next plan does not do it. Blocks stand on lines of their own.
-func repair(t *Tie, f fate) string {
+func (j *judge) repair(t *Tie, f fate) string {
 	c := t.cause()
 	switch {
 	case f.class == Safe:
 		return "Apply this plan, and prove renewal afterwards."
 	case f.class == Collision:
-		return collisionRepair(t, f)
+		return j.collisionRepair(t, f)
 	case len(f.heirs) > 0:
 		return "Undo what forces the replacement of " + c.Address + ", if it need not be new. Otherwise apply when no renewal is due, and prove renewal afterwards."
 	case c.Do == UnknownAction:
@@ -22,7 +22,7 @@ func repair(t *Tie, f fate) string {
 	}
 	switch f.class {
 	case Lost:
-		return lostRepair(t, f)
+		return j.lostRepair(t, f)
 	case Narrowed:
 		if c.Do == Delete {
 			return "Keep " + c.Address + ", or give the renewer a grant that is as wide before this one goes."
@@ -32,7 +32,7 @@ func repair(t *Tie, f fate) string {
 		return gapRepair(t, f)
 	case Orphaned:
 		if c.Do == Forget {
-			return "Keep the resource in the code, here or where it is imported in the same change:\n\nimport {\n  to = " + c.Address + "\n  id = " + quote(orElse(t.ID, "ID")) + "\n}"
+			return "Keep the resource in the code, here or where it is imported in the same change:\n\n" + j.imported(c, orElse(t.ID, importID(c)))
 		}
 		return "Undo what forces the replacement, or import the old one where it is to be kept."
 	case Blocked:
@@ -47,28 +47,42 @@ func repair(t *Tie, f fate) string {
 		case f.was != "":
 			return "Give an inventory (--config or --inventory), which knows what renewal rests on; or look yourself, and answer for it with an override."
 		}
-		return "Apply in two steps, so that the plan knows the value; or write the value down instead of reading it from a data source that waits for other changes."
+		return unknownRepair(c, f)
 	}
 	return ""
 }
 
-func lostRepair(t *Tie, f fate) string {
+// unknownRepair is for what the plan does not know, or what nobody knows although the plan says everything.
+func unknownRepair(c *Change, f fate) string {
+	if f.by != nil && len(f.by.Unknown) > 0 || strings.Contains(f.why, "known only after the apply") {
+		return "Apply in two steps, so that the plan knows the value; or write the value down instead of reading it from a data source that waits for other changes."
+	}
+	if c.Type == "helm_release" && c.Before != nil && c.After != nil {
+		was, will := semantic.FindStringSubmatch(chartVersion(&Side{Values: c.Before})), semantic.FindStringSubmatch(chartVersion(&Side{Values: c.After}))
+		if was != nil && will != nil && was[1] == will[1] && number(will[2]) > number(was[2])+1 {
+			return fmt.Sprintf("Upgrade to %s.%d first and apply that, and so on to %s.%s, one minor version after the other. Prove renewal after each.", was[1], number(was[2])+1, will[1], will[2])
+		}
+	}
+	return "Look whether renewal can go on with it, and prove renewal after the apply; or undo the change of " + c.Address + "."
+}
+
+func (j *judge) lostRepair(t *Tie, f fate) string {
 	c := t.cause()
 	switch {
 	case f.drift:
 		return "Bring it back: make a plan that is not -refresh-only, if the code still holds it; otherwise put it into the code again:\n\nresource " + quote(c.Type) + " " + quote(resourceName(c.Address)) + " {\n  # as it was\n}"
 	case f.taker != nil:
-		return fmt.Sprintf("Add %s to the members of %s, or name a single member there instead of all of them.", orElse(t.Principal, "the renewer"), f.taker.From.Change.Address)
+		return fmt.Sprintf("Add %s of %s, or name a single member there instead of all of them.", listed(t, f.taker), f.taker.From.Change.Address)
 	case f.again != nil:
-		return fmt.Sprintf("Say that it has moved, and nothing is destroyed:\n\nmoved {\n  from = %s\n  to   = %s\n}", c.Was(), f.again.From.Change.Address)
+		return "Say that it has moved, and nothing is destroyed:\n\n" + j.moved(c, f.again.From.Change, f.again.From.Change.Address)
 	case f.twin != nil:
-		return "Take one of the two addresses out of the state without destroying the object:\n\n" + removed(c.Address)
+		return "Take one of the two addresses out of the state without destroying the object:\n\n" + j.removed(c)
 	case c.Do == Update || c.Do == NoOp:
 		return "Leave " + c.Address + " as it was for whoever renews."
 	case t.Stale != "" && c.Makes():
 		return "Keep " + c.Address + " from being replaced: undo what forces it. If it must be new, change everything that names the old one in the same change, and prove renewal afterwards."
 	case c.Makes():
-		return "Keep what " + c.Address + " stands for now, and give the new one an address of its own."
+		return "Undo the change of " + c.Address + ". If the new one is wanted, add it as a second resource, and remove this one in a later change."
 	}
 	s := "Keep " + c.Address + " in the code."
 	if i := strings.LastIndex(c.Address, "["); strings.HasSuffix(c.Address, "]") && i > 0 {
@@ -77,7 +91,10 @@ func lostRepair(t *Tie, f fate) string {
 	if strings.Contains(c.Address, "[") {
 		return s
 	}
-	return s + " If another state is to look after it, let it live:\n\n" + removed(c.Address)
+	if !j.since(c, 7, 10) {
+		return s + " If another state is to look after it, take it out of this one, and out of the code:\n\n" + j.removed(c)
+	}
+	return s + " If another state is to look after it, let it live. The guard then says that it is orphaned, and an override answers for that:\n\n" + j.removed(c)
 }
 
 func gapRepair(t *Tie, f fate) string {
@@ -107,7 +124,7 @@ func single(t, u *Tie) bool {
 	return t.Kind != KindPath || name != "" && name == t.From.Text("name") || name == "" && u.From.Known("name")
 }
 
-func collisionRepair(t *Tie, f fate) string {
+func (j *judge) collisionRepair(t *Tie, f fate) string {
 	c, d := t.From.Change, f.by.From.Change
 	switch {
 	case c == d:
@@ -115,9 +132,9 @@ func collisionRepair(t *Tie, f fate) string {
 	case c.Type != d.Type && d.Type != "azapi_resource":
 		return fmt.Sprintf("Keep %s and leave %s out. To go from one to the other, take the old one away in a change of its own when no renewal is due, make the new one in the next, and prove renewal afterwards.", c.Address, d.Address)
 	case d.Before != nil:
-		return fmt.Sprintf("The keys have shifted. Give each its own key (for_each instead of count), and say where the ones that stay have gone:\n\nmoved {\n  from = %s\n  to   = %s\n}", c.Was(), keyed(d.Address, t))
+		return "The keys have shifted. Give each its own key (for_each instead of count), and say where the ones that stay have gone:\n\n" + j.moved(c, d, keyed(d.Address, t))
 	}
-	return fmt.Sprintf("Say that it has moved, and nothing is destroyed:\n\nmoved {\n  from = %s\n  to   = %s\n}", c.Was(), d.Address)
+	return "Say that it has moved, and nothing is destroyed:\n\n" + j.moved(c, d, d.Address)
 }
 
 // keyed is an address whose number is replaced with a key that does not shift.
@@ -131,15 +148,6 @@ func keyed(address string, t *Tie) string {
 		who = who[strings.LastIndex(who, " ")+1:]
 	}
 	return address[:i] + "[" + quote(who) + "]"
-}
-
-// removed is the block that takes a resource out of the state and lets the object live. It names a whole resource: the
-// language takes no keys there.
-func removed(address string) string {
-	if i := strings.LastIndex(address, "["); i > 0 && strings.HasSuffix(address, "]") {
-		address = address[:i]
-	}
-	return "removed {\n  from = " + address + "\n  lifecycle {\n    destroy = false\n  }\n}"
 }
 
 func incompleteRepair(p *Plan) string {

@@ -111,3 +111,53 @@ func TestCertificatesThatMayRest(t *testing.T) {
 		}
 	}
 }
+
+// Repairs are in words that can be followed: by the tool that made the plan, for the object that is meant.
+func TestRepairsCanBeFollowed(t *testing.T) {
+	t.Parallel()
+	dropped := func(address string, do Action, before attrs) Change { return change(do, address, before, nil, nil) }
+	noModule := func(c Change) Change { c.Reason = "delete_because_no_module"; return c }
+	tofu := func(c Change) Change { c.Provider = "registry.opentofu.org/hashicorp/azurerm"; return c }
+	twin := azGrant()
+	release := func(version, namespace string) attrs {
+		return azWith(kHelm(version, "crds: {enabled: true}\n"), attrs{"namespace": namespace})
+	}
+	issuer := attrs{"yaml_body": "apiVersion: cert-manager.io/v1\nkind: Issuer\nmetadata: {name: letsencrypt, namespace: shop}\nspec: {acme: {server: https://acme.example}}\n"}
+	for name, s := range map[string]struct {
+		tool    string
+		changes []Change
+		want    []string // parts of the first repair
+		not     string
+	}{
+		"lost":                             {"1.13.5", []Change{deletes("azurerm_role_assignment.cm", azGrant())}, []string{"says that it is orphaned", "override", "removed {\n  from = azurerm_role_assignment.cm\n"}, ""},
+		"lost, before removed blocks":      {"1.5.7", []Change{deletes("azurerm_role_assignment.cm", azGrant())}, []string{"\n\n  terraform state rm 'azurerm_role_assignment.cm'"}, "removed {"},
+		"lost, OpenTofu before lifecycle":  {"1.9.1", []Change{tofu(deletes("azurerm_role_assignment.cm", azGrant()))}, []string{"\n\n  tofu state rm 'azurerm_role_assignment.cm'"}, "removed {"},
+		"lost, OpenTofu":                   {"1.12.0", []Change{tofu(deletes("azurerm_role_assignment.cm", azGrant()))}, []string{"removed {"}, "state rm"},
+		"one of several of the same":       {"1.13.5", []Change{deletes(`azurerm_role_assignment.cm["eu"]`, twin), keeps("azurerm_role_assignment.other", twin)}, []string{`terraform state rm 'azurerm_role_assignment.cm["eu"]'`}, "removed {"},
+		"module called otherwise":          {"1.13.5", []Change{noModule(deletes("module.a.module.dns.azurerm_role_assignment.cm", azGrant())), creates("module.b.module.dns.azurerm_role_assignment.cm", azWith(azGrant(), attrs{"id": nil}))}, []string{"moved {\n  from = module.a\n  to   = module.b\n}"}, ""},
+		"moved, before moved blocks":       {"1.0.11", []Change{deletes("azurerm_role_assignment.a", azGrant()), creates("azurerm_role_assignment.b", azWith(azGrant(), attrs{"id": nil}))}, []string{"  terraform state mv 'azurerm_role_assignment.a' 'azurerm_role_assignment.b'"}, "moved {"},
+		"namespace renamed":                {"1.13.5", []Change{replaces(kRelease, release("v1.18.2", "cert-manager"), release("v1.18.2", "platform"), nil)}, []string{"Undo the change of helm_release.cert_manager.", "second resource"}, "stands for"},
+		"two minor versions at once":       {"1.13.5", []Change{updates(kRelease, release("v1.16.1", "cert-manager"), release("v1.18.2", "cert-manager"))}, []string{"Upgrade to 1.17 first", "1.18"}, "two steps"},
+		"release left alone":               {"1.13.5", []Change{dropped(kRelease, Forget, release("v1.18.2", "cert-manager"))}, []string{`id = "cert-manager/cert-manager"`}, ""},
+		"manifest left alone":              {"1.13.5", []Change{dropped("kubectl_manifest.le", Forget, issuer)}, []string{`id = "cert-manager.io/v1//Issuer//letsencrypt//shop"`}, ""},
+		"left alone, before import blocks": {"1.4.0", []Change{dropped(kRelease, Forget, release("v1.18.2", "cert-manager"))}, []string{"  terraform import 'helm_release.cert_manager' 'cert-manager/cert-manager'"}, "import {"},
+		"left out of a list of roles":      {"1.13.5", base(keeps(cmAttach, cmHeld), creates("aws_iam_policy_attachment.dns", attrs{"name": "dns", "policy_arn": cmARN, "roles": []any{"external-dns"}, "users": []any{}, "groups": []any{}})), []string{`Add "cert-manager" to the roles of aws_iam_policy_attachment.dns`}, "arn:"},
+		"left out of a list of members":    {"1.13.5", []Change{keeps(gcm, gGrant(gAdmin, gmember)), creates("google_project_iam_binding.dns", attrs{"project": gproject, "role": gAdmin, "members": []any{"serviceAccount:other@shop-prod.iam.gserviceaccount.com"}, "condition": []any{}})}, []string{`Add "` + gmember + `" to the members of google_project_iam_binding.dns`}, ""},
+		"what only the apply knows":        {"1.13.5", []Change{change(DeleteCreate, "azurerm_role_assignment.cm", azGrant(), azWith(azGrant(), attrs{"id": nil, "principal_id": nil}), attrs{"principal_id": true})}, []string{"Apply in two steps"}, ""},
+	} {
+		found := Judge(&Plan{Tool: s.tool, Changes: s.changes}, Inventory{}).Findings
+		if len(found) == 0 {
+			t.Errorf("%s: nothing is said", name)
+			continue
+		}
+		r := found[0].Repair
+		for _, w := range s.want {
+			if !strings.Contains(r, w) {
+				t.Errorf("%s: %s: the repair is %q, want %q in it", name, found[0].Class, r, w)
+			}
+		}
+		if s.not != "" && strings.Contains(r, s.not) {
+			t.Errorf("%s: the repair is %q, and %q is not to be in it", name, r, s.not)
+		}
+	}
+}

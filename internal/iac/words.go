@@ -226,6 +226,8 @@ func lost(t *Tie, f fate) string {
 		return fmt.Sprintf("%s is destroyed and made anew at %s, and %s", thing(t), f.again.From.Change.Address, t.Stale)
 	case t.vague():
 		return name(t) + " loses " + right(t)
+	case f.anew != nil:
+		return fmt.Sprintf("%s is destroyed, and made again in the %s, where the secrets of its cluster issuers are not", thing(t), f.anew.At)
 	case t.Kind == KindGrant:
 		s = fmt.Sprintf("%s loses %s on %s", name(t), right(t), place(t))
 	case c.Destroys():
