@@ -321,7 +321,7 @@ func TestTheGitLabRecipe(t *testing.T) {
 		if p.status != want {
 			t.Errorf("%s: status %d, want %d: %s", plan, p.status, want, p.out)
 		}
-		if want == 1 && plan == "fatal.tfplan" && (!strings.Contains(p.read("guard.md"), "guard: lost") || !strings.Contains(p.out, "LOST  ")) {
+		if want == 1 && plan == "fatal.tfplan" && (!strings.Contains(p.read("guard.md"), "**LOST**") || !strings.Contains(p.out, "LOST  ")) {
 			t.Errorf("%s: %s\n%s", plan, p.out, p.read("guard.md"))
 		}
 	}
