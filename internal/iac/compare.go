@@ -121,6 +121,39 @@ func (j *judge) spare(t *Tie, left []*Tie) bool {
 	return len(left) > 0
 }
 
+// keeps reports whether what is left of a grant allows as much together, of what holds somewhere and is never away.
+func (j *judge) keeps(t *Tie, left []*Tie, there func(*Tie) bool) bool {
+	var rights Right
+	for _, u := range left {
+		if (u.Condition == "" || u.Condition == t.Condition) && j.stays(u) && there(u) {
+			rights |= u.Rights
+		}
+	}
+	return rights&t.Rights == t.Rights
+}
+
+// shown reports whether what is left of a grant is enough for every zone that the plan shows where it held, and the plan
+// shows one.
+func (j *judge) shown(t *Tie, left []*Tie) bool {
+	// At Google the zone is looked for among those of the project, unless the renewer is told which it is.
+	look := Tie{Rights: t.Rights & RightRead, Condition: t.Condition}
+	if strings.HasPrefix(t.From.Change.Type, "google_") && !j.keeps(&look, left, func(u *Tie) bool { return u.Scope.Covers(t.Scope) }) {
+		return false
+	}
+	found := false
+	for i := range j.before {
+		z := &j.before[i]
+		if z.Kind != KindZone || len(z.Scope) == 0 || !t.Scope.Covers(z.Scope) {
+			continue
+		}
+		if !j.keeps(t, left, func(u *Tie) bool { return u.Scope.Covers(z.Scope) }) {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
 // cover finds the best tie after the plan that allows some rights wherever t does.
 func (j *judge) cover(t *Tie, rights Right) (best fate, found bool) {
 	want := *t

@@ -250,9 +250,7 @@ func recorded(record, zone string, c *Certificate) answer {
 // hurt leaves out the certificates that what is left of a grant is enough for.
 func (j *judge) hurt(t *Tie, f fate, rest []*Certificate) []*Certificate {
 	return slices.DeleteFunc(rest, func(c *Certificate) bool {
-		return slices.ContainsFunc(f.left, func(u *Tie) bool {
-			return u.Rights&t.Rights == t.Rights && (u.Condition == "" || u.Condition == t.Condition) && j.stays(u) && within(u.Scope, c) == yes
-		})
+		return j.keeps(t, f.left, func(u *Tie) bool { return within(u.Scope, c) == yes })
 	})
 }
 

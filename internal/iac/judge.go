@@ -123,6 +123,9 @@ func (j *judge) tell(t *Tie, f fate) {
 			return // what is left is enough for every certificate that rests on it
 		}
 	}
+	if f.class == Narrowed && len(rest) == 0 && t.Doubt == "" && j.shown(t, f.left) {
+		f.was, f.class, f.why = Narrowed, Unknown, "what is left is enough for every zone that the plan shows, and there may be others"
+	}
 	if t.Doubt != "" {
 		switch {
 		case f.class == Unknown && !j.unused(t): // for a reason of its own

@@ -29,6 +29,8 @@ func TestRepairCorpus(t *testing.T) {
 	trust := replaces("azurerm_federated_identity_credential.cm", azFederated("cert-manager:cert-manager"), azWith(azFederated("cert-manager:cert-manager"), attrs{"id": nil, "parent_id": nil}), attrs{"id": true, "parent_id": true})
 	refers := attrs{"azurerm_role_assignment.cm": attrs{"principal_id": "azurerm_user_assigned_identity.cm.principal_id"}, "azurerm_federated_identity_credential.cm": attrs{"parent_id": "azurerm_user_assigned_identity.cm.id"}}
 	cluster := attrs{"id": azSub + "/resourceGroups/k8s/providers/Microsoft.ContainerService/managedClusters/aks", "name": "aks", "oidc_issuer_enabled": true, "oidc_issuer_url": "https://westeurope.oic.prod-aks.azure.com/t/i/"}
+	// What is left of a grant on a project.
+	onZone, zone := keeps("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)), keeps("google_dns_managed_zone.main", gZone("example-com", "example.com."))
 	play(t, []scene{
 		{name: "kubernetes/annotation-removed-at-eks", changes: []Change{irsa, updates(kRelease, as(eks, awsAccount+"role/cert-manager"), plain)}, want: []string{
 			`lost helm_release.cert_manager: Renewal stops: the trust by which a workload acts as the service account cert-manager/cert-manager changes, so cert-manager can no longer sign in as arn:aws:iam::123456789012:role/cert-manager. Nothing shows it until certificates end.`,
@@ -88,6 +90,17 @@ func TestRepairCorpus(t *testing.T) {
 			replaces("azurerm_federated_identity_credential.cm", azFederated("cert-manager:cert-manager"), azWith(azFederated("cert-manager:cert-manager"), attrs{"id": nil, "issuer": nil}), attrs{"id": true, "issuer": true}),
 		}, flags: code(attrs{"azurerm_federated_identity_credential.cm": attrs{"issuer": "azurerm_kubernetes_cluster.aks.oidc_issuer_url"}}), want: []string{
 			`gap azurerm_kubernetes_cluster.aks: Renewal pauses, and stops if the second step fails: the trust by which a workload acts as an identity of Azure in the cluster aks is made anew, and what names it follows by reference (azurerm_federated_identity_credential.cm); until all of that is done, and what ran in the old one runs again, nothing renews by it.`,
+		}},
+		{name: "google/narrowed-to-what-was-there", changes: []Change{deletes(gcm, gGrant(gAdmin, gmember)), keeps("google_project_iam_member.look", gGrant("roles/dns.reader", gmember)), onZone, zone}, want: []string{
+			`unknown google_project_iam_member.cm: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod and has only roles/dns.reader on project shop-prod and roles/dns.admin on zone example-com of project shop-prod left. Nobody can tell from this plan whether renewal rests on it: what is left is enough for every zone that the plan shows, and there may be others.`,
+		}},
+		{name: "google/narrowed-to-what-was-there-of-one-zone", changes: []Change{
+			deletes(gcm, gGrant(gAdmin, gmember)), keeps("google_project_iam_member.look", gGrant("roles/dns.reader", gmember)), onZone, zone, keeps("google_dns_managed_zone.eu", gZone("example-eu", "example.eu.")),
+		}, want: []string{
+			`narrowed google_project_iam_member.cm: Renewal is cut back: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod and has only roles/dns.reader on project shop-prod and roles/dns.admin on zone example-com of project shop-prod left. Nothing shows it until certificates end.`,
+		}},
+		{name: "google/narrowed-and-cannot-look", changes: []Change{deletes(gcm, gGrant(gAdmin, gmember)), onZone, zone}, want: []string{
+			`narrowed google_project_iam_member.cm: Renewal is cut back: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod and has only roles/dns.admin on zone example-com of project shop-prod left. Nothing shows it until certificates end.`,
 		}},
 	})
 }

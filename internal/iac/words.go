@@ -251,8 +251,9 @@ func lost(t *Tie, f fate) string {
 
 // narrowed says what is left and what is gone.
 func narrowed(t *Tie, f fate) string {
+	whole := slices.ContainsFunc(f.left, func(u *Tie) bool { return u.Rights&t.Rights == t.Rights })
 	for _, u := range f.left {
-		if u.Rights&t.Rights != t.Rights && u.Scope.Covers(t.Scope) {
+		if !whole && u.Rights&t.Rights != t.Rights && u.Scope.Covers(t.Scope) {
 			return fmt.Sprintf("on %s %s may still %s challenge records, and no longer %s them (%s)", place(t), name(t), u.Rights&t.Rights, t.Rights&^u.Rights, was(t, u))
 		}
 	}
