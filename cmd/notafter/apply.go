@@ -108,7 +108,12 @@ func (p *program) runApply(ctx context.Context, o applyOptions, command []string
 	if err != nil {
 		return err
 	}
-	// What could not be proven afterwards is found out before.
+	// What could not be proven or written down afterwards is found out before.
+	if o.record != "" {
+		if err := recordable(o.record); err != nil {
+			return notApplied(fmt.Errorf("write the record: %w", err))
+		}
+	}
 	c, err := p.climber(o.renewalOptions)
 	if err != nil {
 		return err
@@ -276,7 +281,15 @@ func writeRecord(path string, r *record) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".notafter-record-*")
+	if stream(path) {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(data)
+		return errors.Join(err, f.Close())
+	}
+	f, err := beside(path)
 	if err != nil {
 		return err
 	}
@@ -289,6 +302,32 @@ func writeRecord(path string, r *record) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+func beside(path string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(path), ".notafter-record-*")
+}
+
+// recordable fails when a record could not be written to a place, which is left as it is.
+func recordable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%s is a directory", path)
+	case stream(path):
+		return nil
+	}
+	f, err := beside(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// stream reports whether a path is that of a pipe, a device or standard output, in whose place no file may be put.
+func stream(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir() || strings.HasPrefix(filepath.Clean(path), "/dev/")
 }
 
 // tools are the commands that are known to show and to apply saved plans alike.

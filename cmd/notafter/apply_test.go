@@ -301,9 +301,13 @@ func TestApplyRefusesWhatCannotBeJudged(t *testing.T) {
 	if s, err := findPlan([]string{"tofu", "apply", encrypted}, encrypted); err != nil || s.file != encrypted {
 		t.Errorf("found %+v, %v", s, err)
 	}
-	// Where nothing could be proven afterwards, nothing is applied.
+	// Where nothing could be written down or proven afterwards, nothing is applied, and nothing is asked.
+	_, errs := g.run(exitUsage, "apply", "--record", filepath.Join(f.dir, "none", "record.json"), "--", f.path, "apply", f.plan)
+	says(t, errs, "not applied: write the record: ")
+	_, errs = g.run(exitUsage, "apply", "--record", f.dir, "--", f.path, "apply", f.plan)
+	says(t, errs, "not applied: write the record: "+f.dir+" is a directory")
 	was := f.applies(0, func() {})
-	_, errs := g.run(exitBroken, "apply", "--server", "http://127.0.0.1:1", "--", f.path, "apply", f.plan)
+	_, errs = g.run(exitBroken, "apply", "--server", "http://127.0.0.1:1", "--", f.path, "apply", f.plan)
 	says(t, errs, "not applied: ask 127.0.0.1:1")
 	if was() {
 		t.Error("it was applied")
