@@ -98,18 +98,18 @@ func (c *apiClient) call(ctx context.Context, method, path string, query url.Val
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w (is notafter serving there?)", c.base.Host, err)
+		return unheardError{fmt.Errorf("ask %s: %w (is notafter serving there?)", c.base.Host, err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("read answer of %s: %w", c.base.Host, err)
+		return unheardError{fmt.Errorf("read answer of %s: %w", c.base.Host, err)}
 	}
 	if resp.StatusCode/100 != 2 {
 		return c.refusal(resp, answer)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("read answer of %s: %w", c.base.Host, err)
+		return unheardError{fmt.Errorf("read answer of %s: %w", c.base.Host, err)}
 	}
 	return nil
 }
@@ -138,6 +138,20 @@ func (c *apiClient) refusal(resp *http.Response, answer []byte) error {
 		}
 	}
 	return refusedError{resp.StatusCode, fmt.Sprintf("%s answers %d: %s%s", c.base.Host, resp.StatusCode, clip(strings.TrimRight(clean(words), ". "), 300), hint)}
+}
+
+// unheardError says that there was no answer, or none that can be read.
+type unheardError struct{ error }
+
+func (e unheardError) Unwrap() error { return e.error }
+
+// kept reports whether the answer was refused for reasons that say nothing about what was asked.
+func (e refusedError) kept() bool {
+	switch e.code {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusRequestTimeout:
+		return true
+	}
+	return e.code < 400 || e.code >= 500
 }
 
 // refusedError is an answer that is not a success.

@@ -45,7 +45,7 @@ Exit statuses
   0    applied, and every certificate can be renewed
   1    refused by guard, or renewal is cut
   2    wrong use, or a plan that cannot be read; nothing was applied
-  3    not applied because the plan does not say enough; or applied, and it could not be determined whether renewal works
+  3    not applied because the plan does not say enough or notafter could not be asked; or applied, and it could not be determined whether renewal works
   else that of the command, when it failed; the last line on standard error tells which, as Terraform's own is 1, too`,
 		Example: `  terraform plan -out=plan.tfplan && notafter apply -- terraform apply plan.tfplan
   notafter apply --record record.json -- tofu -chdir=infra apply plan.tfplan
@@ -57,13 +57,13 @@ Exit statuses
 			return nil
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: determined(func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("settle") {
 				o.settle = -1
 			}
 			o.format = "text"
 			return p.runApply(cmd.Context(), o, args)
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.SortFlags = false

@@ -307,9 +307,14 @@ func TestApplyRefusesWhatCannotBeJudged(t *testing.T) {
 	_, errs = g.run(exitUsage, "apply", "--record", f.dir, "--", f.path, "apply", f.plan)
 	says(t, errs, "not applied: write the record: "+f.dir+" is a directory")
 	was := f.applies(0, func() {})
-	_, errs = g.run(exitBroken, "apply", "--server", "http://127.0.0.1:1", "--", f.path, "apply", f.plan)
+	_, errs = g.run(exitUnknown, "apply", "--server", "http://127.0.0.1:1", "--", f.path, "apply", f.plan)
 	says(t, errs, "not applied: ask 127.0.0.1:1")
 	if was() {
 		t.Error("it was applied")
+	}
+	// Nor is it known then that anything is cut, or gone.
+	for _, ask := range []string{"prove", "drift", "rehearse"} {
+		_, errs := g.run(exitUnknown, ask, "--server", "http://127.0.0.1:1")
+		says(t, errs, "ask 127.0.0.1:1", "is notafter serving there?")
 	}
 }

@@ -46,7 +46,7 @@ Exit statuses
   terraform show -json drift.tfplan | notafter drift --plan -`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: determined(func(cmd *cobra.Command, args []string) error {
 			if o.format != "text" && o.format != "json" {
 				return misuse("--output %q is not possible: want text or json", clip(o.format, 40))
 			}
@@ -63,7 +63,7 @@ Exit statuses
 				return p.runDriftOfPlan(cmd.Context(), o)
 			}
 			return p.runDrift(cmd.Context(), o, once(args))
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.SortFlags = false

@@ -83,6 +83,23 @@ func (s status) Unwrap() error { return s.err }
 // failed makes an error end the program with status 1: it was asked rightly and did not work.
 func failed(err error) error { return status{code: exitBroken, err: err} }
 
+// determined makes it status 3 when whoever was to be asked could not be: nothing is known to be broken then.
+func determined(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		var s status
+		if !errors.As(err, &s) || s.code != exitBroken || s.err == nil || errors.Is(err, context.Canceled) {
+			return err
+		}
+		var unheard unheardError
+		var refused refusedError
+		if errors.As(s.err, &unheard) || errors.As(s.err, &refused) && refused.kept() {
+			return status{code: exitUnknown, err: s.err}
+		}
+		return err
+	}
+}
+
 func (p *program) run(ctx context.Context, args []string) int {
 	root := p.root()
 	root.SetArgs(args)

@@ -66,12 +66,12 @@ Exit statuses
   notafter prove -c /etc/notafter/notafter.yaml --since 2026-10-08T15:00:00Z --output json`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeFrom(&o.config, 0, renewedNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: determined(func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("settle") {
 				o.settle = -1
 			}
 			return p.runProve(cmd.Context(), o, once(args))
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.SortFlags = false

@@ -166,14 +166,14 @@ A shell that completes offers the certificates of the file that -c names.`,
   notafter rehearse -c /etc/notafter/notafter.yaml hosted-eu`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeFrom(&o.config, 0, renewedNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: determined(func(cmd *cobra.Command, args []string) error {
 			for _, r := range wanted {
 				if !slices.Contains(rungs, r) {
 					return misuse("--rung %q is not possible: want one of %s", clip(r, 40), strings.Join(rungs, ", "))
 				}
 			}
 			return p.runRehearse(cmd.Context(), o, once(args), once(wanted))
-		},
+		}),
 	}
 	o.add(cmd)
 	cmd.Flags().StringSliceVar(&wanted, "rung", nil, "climb only these `RUNGS`, joined by commas (default those that are switched on)")

@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,6 +77,9 @@ func (a *App) served(ctx context.Context) (map[string]time.Time, error) {
 // asked adds who may write a certificate's challenges, and by what, as the cloud last answered.
 func (a *App) asked(ctx context.Context, c *iac.Certificate) error {
 	v, err := a.db.Certificate(ctx, c.Name, 500, 0)
+	if errors.Is(err, assure.ErrNotFound) {
+		return nil // declared, and not looked at yet: it is known as the configuration has it
+	}
 	if err != nil {
 		return err
 	}

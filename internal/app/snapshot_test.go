@@ -136,3 +136,21 @@ renewers:
 		}
 	}
 }
+
+// A state on which nothing has run yet knows what the configuration declares, as any pipeline's does.
+func TestTheInventoryOfAFreshState(t *testing.T) {
+	t.Parallel()
+	r := settle(t, pace{life: 10 * time.Minute, canary: time.Hour, authorization: time.Hour}, "shop."+estate.AzureZone)
+	a, err := app.New(app.Options{Config: r.config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Close() }()
+	raw, err := a.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inv, err := iac.ReadInventory(bytes.NewReader(raw)); err != nil || len(inv.Certificates) != 1 || inv.Certificates[0].Name != "shop" || len(inv.Certificates[0].Grants) > 0 {
+		t.Errorf("%+v, %v", inv, err)
+	}
+}
