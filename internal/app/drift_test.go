@@ -35,7 +35,7 @@ func TestADriftedGrantIsWorkAndItsLossAPage(t *testing.T) {
 
 	broad := r.Azure.Assign(estate.ObjectID, arm.Owner, r.Azure.GroupScope(estate.Group))
 	r.Revoke()
-	until(t, time.Minute, "incident about the grant that is gone", func() bool { return grant().ID != "" })
+	until(t, 3*time.Minute, "incident about the grant that is gone", func() bool { return grant().ID != "" })
 	drifted := grant()
 	if drifted.Reason != string(assure.GrantDrifted) || drifted.Stage != "ticket" || !strings.Contains(drifted.Summary, broad) || !strings.Contains(drifted.Action, "notafter drift accept azure") {
 		t.Errorf("the incident is %+v", drifted)
@@ -50,8 +50,8 @@ func TestADriftedGrantIsWorkAndItsLossAPage(t *testing.T) {
 	}
 
 	r.Azure.Unassign(broad)
-	until(t, time.Minute, "page", func() bool { return grant().Stage == "page" })
-	until(t, time.Minute, "word on what it rested on", func() bool {
+	until(t, 3*time.Minute, "page", func() bool { return grant().Stage == "page" })
+	until(t, 3*time.Minute, "word on what it rested on", func() bool {
 		g := grant()
 		return g.ID == drifted.ID && g.Reason == string(assure.DNSWriteDenied) && strings.Contains(g.Summary, "It was last allowed at")
 	})

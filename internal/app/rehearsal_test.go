@@ -121,7 +121,7 @@ func TestRehearsalIsNotFooled(t *testing.T) {
 	host := "shop." + estate.AzureZone
 	r := settle(t, pace{life: 10 * time.Minute, canary: time.Hour, authorization: time.Hour}, host)
 	p := start(t, r.config, "")
-	until(t, time.Minute, "rung that was climbed", func() bool { return p.climbed("shop") })
+	until(t, 3*time.Minute, "rung that was climbed", func() bool { return p.climbed("shop") })
 	p.passes("shop", assure.RehearseAuthorize)
 
 	// One of three name servers lags behind.
@@ -188,11 +188,11 @@ func TestReuseIsNotProof(t *testing.T) {
 	r.add(t, []string{shop, www})
 	r.add(t, []string{www})
 	p := start(t, r.config, "")
-	until(t, time.Minute, "rehearsed order of both", func() bool {
+	until(t, 3*time.Minute, "rehearsed order of both", func() bool {
 		return p.rung("shop", "authorization") == string(assure.Done) && p.rung("www", "authorization") == string(assure.Done)
 	})
 	// One older authorization is given back, and the order placed anew: the authority has looked.
-	until(t, time.Minute, "rehearsed order", func() bool { return p.rehearse("shop", assure.RehearseAuthorize).Outcome == string(assure.Done) })
+	until(t, 3*time.Minute, "rehearsed order", func() bool { return p.rehearse("shop", assure.RehearseAuthorize).Outcome == string(assure.Done) })
 	p.passes("www", assure.RehearseAuthorize)
 
 	// Two dress rehearsals at the same time leave two authorizations for one name.
@@ -205,7 +205,7 @@ func TestReuseIsNotProof(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, time.Minute, "value of each", func() bool {
+	until(t, 3*time.Minute, "value of each", func() bool {
 		v, _ := r.Zones.Values("ns1."+estate.AzureZone, estate.AzureZone, "_acme-challenge."+www, dns.TypeTXT)
 		return len(v) == 2
 	})
@@ -220,7 +220,7 @@ func TestReuseIsNotProof(t *testing.T) {
 	if err := r.Zones.Release(ns3); err != nil {
 		t.Fatal(err)
 	}
-	until(t, time.Minute, "end of both", func() bool { return full("shop") == 2 && full("www") == 2 })
+	until(t, 3*time.Minute, "end of both", func() bool { return full("shop") == 2 && full("www") == 2 })
 	p.finds("www", assure.RehearseAuthorize, assure.RehearsalInconclusive, assure.Unknown, www)
 	p.passes("www", assure.RehearseAuthorize) // both are given back by now
 	if left := r.Leftovers(shop, www); len(left) > 0 {

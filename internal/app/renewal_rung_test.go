@@ -15,7 +15,7 @@ func TestARareRungDoesNotHoldALostGrantOpen(t *testing.T) {
 	t.Parallel()
 	r := settle(t, pace{life: 10 * time.Minute, canary: 3 * time.Second, authorization: time.Hour, due: 0.6}, "shop."+estate.AzureZone, "www."+estate.AzureZone)
 	p, _ := startUntil(t, r.config, "")
-	until(t, time.Minute, "every rung climbed", func() bool { return p.climbed("shop") && p.climbed("www") })
+	until(t, 3*time.Minute, "every rung climbed", func() bool { return p.climbed("shop") && p.climbed("www") })
 	r.Revoke()
 	for _, c := range []string{"shop", "www"} {
 		if err := p.app.Rehearse(t.Context(), c, "the test", []assure.AttemptKind{assure.RehearseAuthorize}); err != nil {
@@ -30,7 +30,7 @@ func TestARareRungDoesNotHoldALostGrantOpen(t *testing.T) {
 		}
 		return false
 	}
-	until(t, time.Minute, "incident, and every rehearsed order failed", func() bool {
+	until(t, 3*time.Minute, "incident, and every rehearsed order failed", func() bool {
 		return open() && p.rung("shop", "authorization") == "failed" && p.rung("www", "authorization") == "failed"
 	})
 	r.Grant()
@@ -41,7 +41,7 @@ func TestARareRungDoesNotHoldALostGrantOpen(t *testing.T) {
 			}
 		}
 	}()
-	until(t, 30*time.Second, "proof", func() bool { return !open() })
+	until(t, 2*time.Minute, "proof", func() bool { return !open() })
 }
 
 func (p *product) rung(certificate, rung string) string {
