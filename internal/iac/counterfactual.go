@@ -99,8 +99,12 @@ type future struct {
 }
 
 func outlook(certificates []string, inv Inventory, id string, touched map[string]bool) (o future) {
+	concerned := make(map[string]bool, len(certificates))
+	for _, name := range certificates {
+		concerned[name] = true
+	}
 	for _, c := range inv.Certificates {
-		if !slices.Contains(certificates, c.Name) {
+		if !concerned[c.Name] {
 			continue
 		}
 		named := false

@@ -257,12 +257,10 @@ func (j *judge) hurt(t *Tie, f fate, rest []*Certificate) []*Certificate {
 func namesOf(list []*Certificate) []string {
 	out := make([]string, 0, len(list))
 	for _, c := range list {
-		if !slices.Contains(out, c.Name) {
-			out = append(out, c.Name)
-		}
+		out = append(out, c.Name)
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 // due is when a certificate is hurt by a renewal that cannot happen; zero when not known.
