@@ -52,7 +52,7 @@ var awsSaid = map[string][]string{
 		"narrowed aws_iam_policy.cert_manager_dns: Renewal is cut back: on the hosted zone example.com the role cert-manager may still write and read challenge records, and no longer withdraw them (aws_iam_policy.cert_manager_dns changes). Nothing shows it until certificates end.",
 	},
 	"aws/document-loses-getchange": {
-		"narrowed aws_iam_policy.cert_manager_dns: Renewal is cut back: on the hosted zone example.com the role cert-manager may still write and withdraw challenge records, and no longer read them (route53:ChangeResourceRecordSets (policy cert-manager-dns) before, route53:ChangeResourceRecordSets (policy cert-manager-dns) without route53:GetChange after). Nothing shows it until certificates end.",
+		"narrowed aws_iam_policy.cert_manager_dns: Renewal is cut back: on the hosted zone example.com the role cert-manager may still write challenge records, and no longer see whether its change is done (route53:GetChange), for which it waits, because aws_iam_policy.cert_manager_dns changes. Nothing shows it until certificates end.",
 	},
 	"aws/condition-types-without-txt": {
 		"lost aws_iam_policy.cert_manager_dns: Renewal stops: the role cert-manager loses route53:ChangeResourceRecordSets (policy cert-manager-dns) on the hosted zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",

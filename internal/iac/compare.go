@@ -118,7 +118,7 @@ func (j *judge) spare(t *Tie, left []*Tie) bool {
 			return false
 		}
 	}
-	return len(left) > 0
+	return len(left) > 0 && len(j.hurt(t, fate{left: left}, j.resting(t))) == 0
 }
 
 // keeps reports whether what is left of a grant allows as much together, of what holds somewhere and is never away.

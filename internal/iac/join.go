@@ -25,14 +25,36 @@ func (j *judge) resting(t *Tie) (out []*Certificate) {
 	return out
 }
 
-// perhaps lists the certificates of the inventory that may rest on a tie, because the inventory does not say enough.
+// perhaps lists the certificates of the inventory that may rest on a tie: the inventory does not say as whom they are
+// renewed, and their challenges are, by a zone, a record or a name of theirs, where the tie or its identity may write.
 func (j *judge) perhaps(t *Tie) (out []*Certificate) {
 	for i := range j.inv.Certificates {
-		if c := &j.inv.Certificates[i]; j.rests(c, t) == maybe {
+		c := &j.inv.Certificates[i]
+		if j.rests(c, t) == maybe && (j.near(c, t) || bound(t.Kind) && t.Kind != KindGrant || t.Kind == KindIdentity) &&
+			(t.Kind == KindGrant || t.Kind == KindBlock || slices.ContainsFunc(j.before, func(b Tie) bool {
+				return b.Kind == KindGrant && b.Principal != "" && strings.EqualFold(b.Principal, t.Principal) && j.near(c, &b)
+			})) {
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// near reports whether a certificate's challenges are where a tie holds: the inventory says so, or says nothing of where
+// they are written and a name of the certificate is in the zone.
+func (j *judge) near(c *Certificate, t *Tie) bool {
+	if len(t.Scope) == 0 || within(t.Scope, c) == no {
+		return false
+	}
+	if within(t.Scope, c) == yes {
+		return true
+	}
+	for _, s := range append(slices.Clone(t.Scope), strings.Fields(t.Place)...) {
+		if strings.Contains(s, ".") && !strings.HasPrefix(strings.ToLower(s), "microsoft.") && len(c.Names) > 0 && onTheWay(s, c) == yes {
+			return true
+		}
+	}
+	return false
 }
 
 // unused reports whether the inventory shows that none of its certificates rests on a tie. One that knows nothing shows

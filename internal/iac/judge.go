@@ -152,9 +152,6 @@ func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
 		Class: f.class, Address: c.Address, ProviderType: c.Type, Principal: t.Principal, Permission: t.Permission, Scope: t.scope(),
 		Certificates: namesOf(rest), HurtsAt: hurtsAt(rest), Fingerprint: t.fingerprint(f.class), kind: t.Kind,
 	}
-	if len(rest) == 0 && f.class != Unknown {
-		out.Certificates = namesOf(j.perhaps(t)) // when it hurts them, if it does, is not known
-	}
 	if c.Previous != "" {
 		out.Previous = &c.Previous
 	}

@@ -90,25 +90,46 @@ func TestRepairOfWhatThereIsOnce(t *testing.T) {
 	}
 }
 
-// A certificate that may rest on what goes stands among the certificates: only where all are known to rest on something
-// else is none named.
+// A certificate that may rest on what goes is named, as one that may, and only where its challenges are.
 func TestCertificatesThatMayRest(t *testing.T) {
 	t.Parallel()
 	plan := &Plan{Changes: []Change{deletes("azurerm_role_assignment.cm", azGrant())}}
 	here := Certificate{Name: "hosted-eu", Names: []string{"eu.example.com"}, Zones: []string{zoneID}}
-	other := Certificate{Name: "docs", Names: []string{"docs.example.com"}, Zones: []string{zoneID}, Identities: []string{"somebody-else"}}
+	named := Certificate{Name: "api", Names: []string{"api.example.com"}}
+	elsewhere := Certificate{Name: "other", Names: []string{"other.example.org"}}
+	known := Certificate{Name: "docs", Names: []string{"docs.example.com"}, Zones: []string{zoneID}, Identities: []string{"somebody-else"}}
 	for want, inv := range map[string]Inventory{
-		"hosted-eu": {Certificates: []Certificate{here, other}},
-		"":          {Certificates: []Certificate{other}},
+		"hosted-eu renews there and may rest on it": {Certificates: []Certificate{here, known, elsewhere}},
+		"api may rest on it":                        {Certificates: []Certificate{named, elsewhere}},
+		"No certificate of the inventory":           {Certificates: []Certificate{known, elsewhere}},
 	} {
 		found := Judge(plan, inv).Findings
-		if len(found) != 1 || strings.Join(found[0].Certificates, ",") != want || found[0].HurtsAt != nil {
-			t.Errorf("said %+v, want the certificates %q, and no time", found, want)
-			continue
+		if len(found) != 1 || len(found[0].Certificates) != 0 || found[0].HurtsAt != nil || !strings.Contains(found[0].Summary, want) || strings.Contains(found[0].Summary, "other") {
+			t.Errorf("said %+v, want %q and nothing for certain", found, want)
 		}
-		if none := strings.Contains(found[0].Summary, "No certificate of the inventory"); none != (want == "") {
-			t.Errorf("said %q", found[0].Summary)
-		}
+	}
+}
+
+// What has passed does not look fine until then.
+func TestDatesThatHavePassed(t *testing.T) {
+	t.Parallel()
+	inv := Inventory{At: sceneTime, Certificates: []Certificate{{Name: "old", Names: []string{"old.example.com"}, Zones: []string{zoneID}, Identities: []string{objectID}, NotAfter: sceneTime.AddDate(0, 0, -1)}}}
+	found := Judge(&Plan{Changes: []Change{deletes("azurerm_role_assignment.cm", azGrant())}}, inv).Findings
+	if len(found) != 1 || !strings.HasSuffix(found[0].Summary, ", which has passed.") {
+		t.Errorf("said %+v", found)
+	}
+}
+
+// A wide grant goes and a narrow one stays: whoever renews outside of the narrow one is not forgotten.
+func TestSpareWithAnInventory(t *testing.T) {
+	t.Parallel()
+	plan := &Plan{Changes: []Change{
+		deletes("google_project_iam_member.edit", gGrant("roles/editor", gmember)), keeps("google_dns_managed_zone.main", gZone("example-com", "example.com.")),
+		keeps("google_dns_managed_zone_iam_member.cm", gZoneGrant(gAdmin, gmember)),
+	}}
+	eu := Certificate{Name: "eu", Names: []string{"shop.example.eu"}, Identities: []string{gemail}, Zones: []string{"projects/" + gproject + "/managedZones/example-eu"}}
+	if found := Judge(plan, Inventory{Certificates: []Certificate{eu}}).Findings; len(found) != 1 || strings.Join(found[0].Certificates, ",") != "eu" {
+		t.Errorf("said %+v, want eu", found)
 	}
 }
 

@@ -58,7 +58,10 @@ func (j *judge) when(t *Tie, rest []*Certificate) string {
 		return perhaps(t, may) + j.when(t, may)
 	}
 	next, end := first(rest, func(c *Certificate) time.Time { return c.Next }), first(rest, func(c *Certificate) time.Time { return c.NotAfter })
-	const fine = "; until then everything looks fine."
+	fine := "; until then everything looks fine."
+	if last := end; !j.inv.At.IsZero() && (last != nil && !last.NotAfter.After(j.inv.At) || last == nil && next != nil && !next.Next.After(j.inv.At)) {
+		fine = "." // it has passed, and nothing looks fine
+	}
 	switch {
 	case next != nil && next == end:
 		return fmt.Sprintf(" %s is due for renewal on %s, and ends on %s", next.Name, j.moment(next.Next), j.moment(end.NotAfter)) + fine
@@ -251,6 +254,11 @@ func lost(t *Tie, f fate) string {
 
 // narrowed says what is left and what is gone.
 func narrowed(t *Tie, f fate) string {
+	for _, u := range f.left {
+		if strings.HasSuffix(u.Permission, " without route53:GetChange") && u.Rights|RightRead == t.Rights|RightRead && u.Scope.Covers(t.Scope) {
+			return fmt.Sprintf("on %s %s may still write challenge records, and no longer see whether its change is done (route53:GetChange), for which it waits, because %s changes", place(t), name(t), t.cause().Address)
+		}
+	}
 	whole := slices.ContainsFunc(f.left, func(u *Tie) bool { return u.Rights&t.Rights == t.Rights })
 	for _, u := range f.left {
 		if !whole && u.Rights&t.Rights != t.Rights && u.Scope.Covers(t.Scope) {
