@@ -209,7 +209,7 @@ func TestKubernetesIssuers(t *testing.T) {
 			`unknown kubernetes_manifest.letsencrypt: The cluster issuer letsencrypt changes, and nobody can tell whether renewal goes on: it solves by dns01 route53 for example.org (role arn:aws:iam::1:role/dns) then and no longer by dns01 azureDNS for example.org (clientID c1c1c1c1-0000-4000-8000-000000000001), and the plan does not show that this works.`,
 		}},
 		{name: "kubernetes/solver-identity-changed", changes: []Change{updates(kIssuer, now, kACME(letsEncrypt, kSolver("example.com", other), b))}, want: []string{
-			`unknown kubernetes_manifest.letsencrypt: The cluster issuer letsencrypt changes, and nobody can tell whether renewal goes on: it solves by dns01 azureDNS for example.com (clientID c2c2c2c2-0000-4000-8000-000000000002) then and no longer by dns01 azureDNS for example.com (clientID c1c1c1c1-0000-4000-8000-000000000001), and the plan does not show that this works.`,
+			`unknown kubernetes_manifest.letsencrypt: The cluster issuer letsencrypt changes, and nobody can tell whether renewal goes on: its clientID is c2c2c2c2-0000-4000-8000-000000000002 then, and was c1c1c1c1-0000-4000-8000-000000000001, and the plan does not show that this works.`,
 		}},
 		{name: "kubernetes/solvers-reordered", changes: []Change{updates(kIssuer, now, kACME(letsEncrypt, b, a))}},
 		{name: "kubernetes/solver-added", changes: []Change{updates(kIssuer, kACME(letsEncrypt, a), now)}},

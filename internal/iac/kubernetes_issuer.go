@@ -179,6 +179,8 @@ func (s *State) changed(was, is paper) string {
 		switch {
 		case by == nil:
 			return "its solver " + a.String() + " goes, and whether another one serves the same names is not in the plan"
+		case !s.fits(a, *by) && a.differs(*by) != "":
+			return a.differs(*by) + ", and the plan does not show that this works"
 		case !s.fits(a, *by):
 			return "it solves by " + by.String() + " then and no longer by " + a.String() + ", and the plan does not show that this works"
 		}
@@ -244,12 +246,38 @@ type solver struct {
 	leaves map[string]string
 }
 
+// solverFields are those that tell solvers of one provider apart, and may be shown.
+var solverFields = []string{"clientID", "role", "hostedZoneName", "hostedZoneID", "project", "solverName"}
+
+// differs says in what a solver is another one than before, where the provider is the same and all that changes may be
+// shown. Empty: in more than that.
+func (v solver) differs(is solver) string {
+	if v.provider != is.provider {
+		return ""
+	}
+	var out []string
+	keys := maps.Clone(v.leaves)
+	maps.Copy(keys, is.leaves)
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		was, now := v.leaves[k], is.leaves[k]
+		field := k[strings.LastIndex(k, ".")+1:]
+		switch {
+		case was == now:
+		case was == "" || now == "" || !slices.Contains(solverFields, field):
+			return ""
+		default:
+			out = append(out, "its "+field+" is "+now+" then, and was "+was)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
 func (v solver) String() string {
 	s := v.provider
 	if v.selector != "" {
 		s += " for " + v.selector
 	}
-	for _, field := range []string{"clientID", "role", "hostedZoneName", "hostedZoneID", "project", "solverName"} {
+	for _, field := range solverFields {
 		for _, k := range slices.Sorted(maps.Keys(v.leaves)) {
 			if l := v.leaves[k]; strings.HasSuffix(k, "."+field) && (v.selector == "" || !strings.HasPrefix(field, "hostedZone")) {
 				s += " (" + field + " " + l + ")"
