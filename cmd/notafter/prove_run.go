@@ -167,7 +167,7 @@ func (r *prover) climbRest(ctx context.Context, ready []*proving, rung string) e
 			list = append(list, climb{c.name, []string{rung}})
 		}
 	}
-	return r.took(r.climb(ctx, r.who, list, r.telling(rung)))
+	return r.took(r.climb(ctx, r.who, list, r.telling(rung, len(list) > 1)))
 }
 
 // next is the rung to climb next; empty when there is none.
@@ -180,13 +180,17 @@ func (c *proving) next() string {
 	return ""
 }
 
-// telling tells attempts of a rung as they happen. What did not work before is not told again until it ends otherwise.
-func (r *prover) telling(rung string) func(assure.Attempt) {
+// telling tells attempts of a rung as they happen; of several certificates, each when it is over, so that their lines stay
+// together. What did not work before is not told again until it ends otherwise.
+func (r *prover) telling(rung string, several bool) func(assure.Attempt) {
 	before := map[string]assure.Outcome{}
 	for _, c := range r.list {
 		before[c.name] = c.last[rung].Outcome
 	}
 	return func(a assure.Attempt) {
+		if several && a.Ended.IsZero() {
+			return
+		}
 		if was := before[a.Certificate]; was == "" || !a.Ended.IsZero() && a.Outcome != was {
 			r.tell.tell(a, r.now())
 		}

@@ -179,3 +179,24 @@ func TestProveRefusesWhatCannotBeMeant(t *testing.T) {
 		says(t, errs, c.want)
 	}
 }
+
+// The steps of certificates that are proven at the same time do not stand under each other's names.
+func TestStepsOfSeveralStayTogether(t *testing.T) {
+	var out strings.Builder
+	r := &prover{now: time.Now, tell: newTeller(output{Writer: &out, columns: defaultColumns})}
+	tell := r.telling("static", true)
+	attempt := func(id int64, name string, ended bool) assure.Attempt {
+		a := assure.Attempt{ID: id, Certificate: name, Kind: assure.RehearseStatic, Started: time.Now(), Steps: []assure.Step{{Name: assure.StepCAA, Target: name + ".example.com", Outcome: assure.Done}}}
+		if ended {
+			a.Ended, a.Outcome = time.Now(), assure.Done
+		}
+		return a
+	}
+	for _, ended := range []bool{false, true} {
+		tell(attempt(1, "one", ended))
+		tell(attempt(2, "two", ended))
+	}
+	if text := out.String(); strings.Index(text, "one.example.com") > strings.Index(text, "of two") || strings.Count(text, "of one") != 1 || strings.Count(text, "one.example.com") != 1 {
+		t.Errorf("the lines of two certificates are mixed:\n%s", text)
+	}
+}
