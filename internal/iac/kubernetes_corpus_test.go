@@ -114,7 +114,7 @@ func TestKubernetesRelease(t *testing.T) {
 			`unknown helm_release.cert_manager: Cert-manager (release cert-manager in namespace cert-manager) changes, and nobody can tell whether renewal goes on: going back from version 1.18.2 to 1.16.1 may leave objects that the older one cannot read.`,
 		}},
 		{name: "kubernetes/release-off", changes: []Change{updates(kRelease, now, kSet(now, "replicaCount", "0"))}, want: []string{
-			`lost helm_release.cert_manager: Renewal stops: cert-manager (release cert-manager in namespace cert-manager) changes, so no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
+			`lost helm_release.cert_manager: Renewal stops: cert-manager (release cert-manager in namespace cert-manager) changes, so its controller runs no longer (replicaCount = 0), and no certificate of the cluster is renewed. Nothing shows it until certificates end.`,
 		}},
 		{name: "kubernetes/annotation-changed", changes: []Change{updates(kRelease, now, kSet(now, `serviceAccount.annotations.azure\.workload\.identity/client-id`, "c2c2c2c2-0000-4000-8000-000000000002"))}, want: []string{
 			`unknown helm_release.cert_manager: The trust by which a workload acts as the service account cert-manager/cert-manager changes, and nobody can tell whether renewal goes on: it acts as c2c2c2c2-0000-4000-8000-000000000002 then and no longer as c1c1c1c1-0000-4000-8000-000000000001, and the plan does not show that this one may write challenges.`,

@@ -99,6 +99,10 @@ func helmRelease(st *State, r *Side) []Tie {
 	if keeps == crdsGo {
 		t.Effect = "no certificate of the cluster is renewed; the chart's CRDs go too, and every Certificate and issuer with them"
 	}
+	if a := st.counterpart(r); a != nil && !st.After && scalar(valuesOf(a).get("replicaCount")) == "0" {
+		t.Effect = "its controller runs no longer (replicaCount = 0), and " + t.Effect
+		t.Repair = "Leave replicaCount of " + r.Address() + " at 1 or more."
+	}
 	if b := st.counterpart(r); b != nil && st.After {
 		t.Doubt = leap(chartVersion(b), chartVersion(r))
 	}
