@@ -347,7 +347,7 @@ func imported(r *Side, b binding, all bool) string {
 	if title := r.Text("condition", "title"); title != "" {
 		id += " " + title
 	}
-	return "Keep the resource in the code, here or where it is imported in the same change:\n\nimport {\n  to = " + r.Change.Address + "\n  id = " + quote(id) + "\n}"
+	return "Keep the resource in the code. If other code is to look after it, import it there first, and answer for this finding with an override:\n\nimport {\n  to = " + r.Change.Address + "\n  id = " + quote(id) + "\n}"
 }
 
 func undoneRepair(q *Side) string {

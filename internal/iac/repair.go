@@ -32,7 +32,7 @@ func (j *judge) repair(t *Tie, f fate) string {
 		return gapRepair(t, f)
 	case Orphaned:
 		if c.Do == Forget {
-			return "Keep the resource in the code, here or where it is imported in the same change:\n\n" + j.imported(c, orElse(t.ID, importID(c)))
+			return "Keep the resource in the code. If other code is to look after it, import it there first, and answer for this finding with an override:\n\n" + j.imported(c, orElse(t.ID, importID(c)))
 		}
 		return "Undo what forces the replacement, or import the old one where it is to be kept."
 	case Blocked:
