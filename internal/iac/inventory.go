@@ -93,6 +93,8 @@ func (inv Inventory) Age(now time.Time) string {
 	switch {
 	case inv.At.IsZero():
 		return "the inventory does not say when it was true"
+	case inv.At.Sub(now) > time.Hour: // clocks differ by less
+		return fmt.Sprintf("the inventory is of %s, which has not come yet: nobody knows how old it is", moment(inv.At))
 	case now.Sub(inv.At) <= StaleInventory:
 		return ""
 	}

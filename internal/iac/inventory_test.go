@@ -57,6 +57,12 @@ func TestAnOldSnapshotSaysSo(t *testing.T) {
 	if s := inv.Age(overrideNow.Add(StaleInventory + time.Second)); !strings.HasPrefix(s, "the inventory is of 22 Sep 2026 15:00 UTC") {
 		t.Errorf("later: %q", s)
 	}
+	if s := inv.Age(inv.At.Add(-time.Hour)); s != "" {
+		t.Errorf("clocks differ: %q", s)
+	}
+	if s := inv.Age(inv.At.Add(-time.Hour - time.Second)); !strings.Contains(s, "has not come yet") {
+		t.Errorf("of the future: %q", s)
+	}
 	if s := (Inventory{}).Age(overrideNow); !strings.Contains(s, "does not say when") {
 		t.Errorf("without a time: %q", s)
 	}
