@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,11 +24,11 @@ type touchDoc struct {
 	Finding              struct{ Reason, Summary string }
 }
 
-// open lists the incidents that are not resolved.
+// open lists the incidents about the grant that are not resolved.
 func (s *second) open(ctx context.Context) ([]incidentDoc, error) {
 	var v struct{ Incidents []incidentDoc }
 	err := s.get(ctx, "/api/v1/incidents", &v)
-	return v.Incidents, err
+	return slices.DeleteFunc(v.Incidents, func(i incidentDoc) bool { return i.State == "resolved" || !strings.HasPrefix(i.Cause, "grant/") }), err
 }
 
 func (s *second) get(ctx context.Context, path string, into any) error {

@@ -37,7 +37,7 @@ func TestRenewsByAnsweringChallenges(t *testing.T) {
 			r.config.Renewers = map[string]config.Renewer{estate.Bind: how}
 			run := start(t, r.config, "")
 			until(t, 2*time.Minute, "certificate in service", func() bool { return r.sites[0].Leaf() != nil })
-			first := string(r.sites[0].Leaf())
+			served, first := time.Now(), string(r.sites[0].Leaf())
 			until(t, 2*time.Minute, "rehearsed authorization", func() bool { return run.rung("shop", "authorization") == string(assure.Done) })
 			until(t, 2*time.Minute, "next certificate in service", func() bool { return string(r.sites[0].Leaf()) != first })
 			for _, rung := range []string{"canary", "permission"} {
@@ -46,7 +46,9 @@ func TestRenewsByAnsweringChallenges(t *testing.T) {
 				}
 			}
 			for _, i := range run.incidents() {
-				t.Errorf("an incident while all is well: %+v", i)
+				if i.OpenedAt.After(served) { // before, there was nothing to serve
+					t.Errorf("an incident while all is well: %+v", i)
+				}
 			}
 		})
 	}
