@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -247,8 +249,15 @@ func (g *provingGround) passesOn(t *testing.T, s syscall.Signal) {
 	if err := os.Symlink(self, notafter); err != nil {
 		t.Fatal(err)
 	}
+	// Whoever runs the tests may ignore the signal, as nohup does, and children inherit that. What is caught here is not
+	// ignored there.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, s)
+	defer signal.Stop(caught)
 	var said bytes.Buffer
-	cmd := exec.Command(notafter, "apply", "-c", g.file, "--settle", "0s", "--timeout", "1s", "--", f.path, "apply", f.plan)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, notafter, "apply", "-c", g.file, "--settle", "0s", "--timeout", "1s", "--", f.path, "apply", f.plan)
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
