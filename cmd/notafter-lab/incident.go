@@ -79,18 +79,18 @@ func incident(ctx context.Context, o incidentOptions, out io.Writer) (err error)
 	}
 	p := &play{o: o, screen: &screen{out: out}, day: time.Duration(float64(wholeDay) / o.speed).Round(time.Millisecond), log: log}
 	p.screen.say("The outage of 8 October 2023, replayed. A day lasts %s. Everything listens on loopback.\n", p.day)
-	var past, present *ledger
+	var past *ledger
 	if o.act != 2 {
 		if past, err = p.without(ctx, filepath.Join(dir, "act1")); err != nil {
 			return ended(ctx, err)
 		}
 	}
 	if o.act != 1 {
-		if present, err = p.with(ctx, filepath.Join(dir, "act2"), func(l *ledger) { p.compare(past, l) }); err != nil {
+		if err := p.with(ctx, filepath.Join(dir, "act2"), func(l *ledger) { p.compare(past, l) }); err != nil {
 			return ended(ctx, err)
 		}
 	} else {
-		p.compare(past, present)
+		p.compare(past, nil)
 	}
 	p.screen.say("\nNothing is left behind.\n")
 	return nil

@@ -21,30 +21,31 @@ import (
 	"github.com/notafter/notafter/internal/lab/estate"
 )
 
-// with is act 2: the same days with notafter.
-func (p *play) with(ctx context.Context, dir string, end func(*ledger)) (_ *ledger, err error) {
+// with is act 2: the same days with notafter. What it came to is given to end, before everything is kept running for those
+// who want to look around.
+func (p *play) with(ctx context.Context, dir string, end func(*ledger)) (err error) {
 	p.screen.say("\nACT 2: with notafter\n\n")
 	e, sites, err := p.stage(filepath.Join(dir, "estate"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer e.Stop()
 	pager, err := lab.StartPager(lab.PagerOptions{Secret: pagerSecret})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer pager.Stop()
 	listener, err := listen(p.o.listen)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s := &second{play: p, estate: e, sites: sites, pager: pager, l: &ledger{}, base: "http://" + listener.Addr().String()}
 	if err := s.configure(filepath.Join(dir, "state"), listener); err != nil {
-		return nil, errors.Join(err, listener.Close())
+		return errors.Join(err, listener.Close())
 	}
 	product, err := app.New(app.Options{Config: s.config, Logger: p.log, Listener: listener, Version: "lab", Tick: 100 * time.Millisecond, Scan: time.Second})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	running, stop := context.WithCancelCause(ctx)
 	var work sync.WaitGroup
@@ -67,7 +68,7 @@ func (p *play) with(ctx context.Context, dir string, end func(*ledger)) (_ *ledg
 		openBrowser(s.base)
 	}
 	if s.clock, err = p.served(running, sites); err != nil {
-		return nil, err
+		return err
 	}
 	work.Go(func() { clients.run(running) })
 	for _, scene := range []func(context.Context) error{s.calm, s.guard, s.apply, s.grow, s.mend} {
@@ -75,7 +76,7 @@ func (p *play) with(ctx context.Context, dir string, end func(*ledger)) (_ *ledg
 			if cause := context.Cause(running); cause != nil && ctx.Err() == nil {
 				err = cause
 			}
-			return nil, err
+			return err
 		}
 	}
 	var first, latest time.Time
@@ -88,7 +89,7 @@ func (p *play) with(ctx context.Context, dir string, end func(*ledger)) (_ *ledg
 		p.screen.say("\nEverything keeps running, and is renewed every %s. Dashboard: %s (end with Ctrl-C)\n", s.clock.lasts(renewalDue.Sub(opening)).Round(time.Second), s.base)
 		<-running.Done()
 	}
-	return s.l, nil
+	return nil
 }
 
 // second is the second act while it is played.

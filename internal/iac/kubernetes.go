@@ -26,9 +26,6 @@ var kubernetesReaders = map[string]reader{
 	"github_actions_environment_variable": pipelineSecret,
 }
 
-// secretKinds are the resources that hold a Kubernetes secret.
-var secretKinds = []string{"kubernetes_secret_v1", "kubernetes_secret"}
-
 // object is the name of something in a cluster.
 type object struct{ kind, namespace, name string }
 
