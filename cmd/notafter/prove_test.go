@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/lab/arm"
@@ -198,5 +203,31 @@ func TestStepsOfSeveralStayTogether(t *testing.T) {
 	}
 	if text := out.String(); strings.Index(text, "one.example.com") > strings.Index(text, "of two") || strings.Count(text, "of one") != 1 || strings.Count(text, "one.example.com") != 1 {
 		t.Errorf("the lines of two certificates are mixed:\n%s", text)
+	}
+}
+
+// Whoever can see nothing of DNS does not know that renewal is cut.
+func TestProveWithoutSight(t *testing.T) {
+	g := newProvingGround(t)
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { _ = w.WriteMsg(new(dns.Msg).SetReply(q)) })}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.ActivateAndServe() }()
+	t.Cleanup(func() { _ = conn.Close(); <-done })
+	data, err := os.ReadFile(g.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blind := regexp.MustCompile(`(?m)^dns: .*$`).ReplaceAllString(string(data), fmt.Sprintf("dns: {servers: [%q]}", conn.LocalAddr()))
+	if err := os.WriteFile(g.file, []byte(blind), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := g.run(exitUnknown, "prove", "-c", g.file, "--settle", "0s", "--timeout", "1s", "--interval", "300ms")
+	says(t, out, "? Whether shop can be renewed could not be determined: the resolvers that are asked ("+conn.LocalAddr().String()+") are blind", "Let this machine reach a resolver that answers")
+	if strings.Contains(out, "Renewal is cut") || strings.Contains(out, "may be seen only in some minutes") {
+		t.Errorf("it says more than it knows:\n%s", out)
 	}
 }

@@ -62,6 +62,13 @@ type Trouble struct {
 	Happened bool `json:"happened,omitempty"`
 }
 
+// ScopeResolvers is the scope of [DNSFailed] when whoever asked could see nothing of DNS at all: its own resolvers are what
+// has to be mended, and nothing is known of the name that was asked about.
+const ScopeResolvers = "the resolvers"
+
+// Blind reports whether the trouble is that of whoever looked, and says nothing about what was looked at.
+func (t *Trouble) Blind() bool { return t != nil && t.Reason == DNSFailed && t.Scope == ScopeResolvers }
+
 func (t *Trouble) Error() string {
 	s := t.Detail
 	if t.Action != "" || t.Identity != "" {

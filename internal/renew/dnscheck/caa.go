@@ -27,6 +27,9 @@ func (c *Checker) CAA(ctx context.Context, q assure.CAAQuestion) error {
 	w := c.walk(false)
 	for at := name; at != "."; at = above(at) {
 		sets, t := w.caa(ctx, at)
+		if t.Blind() {
+			return t // what an authority sees is not known
+		}
 		if t != nil {
 			t.Reason, t.Detail = assure.CAAForbids, clip("CAA of "+bare(at)+" cannot be looked up, and an authority must not issue then: "+t.Detail, 4*clipAt)
 			if t.Remedy == "" {
@@ -114,7 +117,7 @@ func (w *walk) caaAnswers(ctx context.Context, name string) ([]answer, *assure.T
 	}
 	r, t := w.descend(ctx, name, dns.TypeCAA)
 	if t != nil {
-		if t.Class != assure.TroubleTransient {
+		if t.Class != assure.TroubleTransient || t.Blind() {
 			return nil, t
 		}
 		if a, other := byResolver(); other == nil {

@@ -1,6 +1,7 @@
 package dnscheck
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/lab/zones"
 )
 
 // hostile is a server that is every resolver and every name server at once, and answers as it likes.
@@ -147,5 +149,50 @@ func TestHostileAnswersAreBounded(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A resolver that tells nothing, in whatever way, is the trouble of whoever asks it: nothing is said of the zone.
+func TestBlindResolverIsNoTroubleOfTheZone(t *testing.T) {
+	t.Parallel()
+	answering := func(code int) string {
+		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		must(t, err)
+		s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+			_ = w.WriteMsg(new(dns.Msg).SetRcode(q, code))
+		})}
+		done := make(chan struct{})
+		go func() { defer close(done); _ = s.ActivateAndServe() }()
+		t.Cleanup(func() { _ = conn.Close(); <-done })
+		return conn.LocalAddr().String()
+	}
+	deaf, err := net.ListenPacket("udp", "127.0.0.1:0") // it takes what comes, and says nothing
+	must(t, err)
+	t.Cleanup(func() { _ = deaf.Close() })
+	for says, resolver := range map[string]string{
+		"no servers of the root": answering(dns.RcodeSuccess),
+		"says SERVFAIL":          answering(dns.RcodeServerFailure),
+		"refuses to answer":      answering(dns.RcodeRefused),
+		"does not answer":        deaf.LocalAddr().String(),
+	} {
+		c := New(Options{Resolvers: []string{resolver}, Timeout: 200 * time.Millisecond, Remember: -1})
+		_, err := c.Find(deadline(t), "_acme-challenge.eu.example.com")
+		for _, err := range []error{err, c.Delegation(deadline(t), "eu.example.com"), c.CAA(deadline(t), assure.CAAQuestion{Name: "eu.example.com", Issuers: []string{"ca.example"}})} {
+			want(t, err, assure.DNSFailed, assure.TroubleTransient, "are blind", says, resolver)
+			var got *assure.Trouble
+			if errors.As(err, &got); !got.Blind() || got.Remedy == "" {
+				t.Errorf("%s: whose trouble is it? %+v", says, got)
+			}
+		}
+	}
+	// Where one zone is not told about, and the rest is, it is the zone's.
+	l, _ := world(t)
+	must(t, l.Fault("ns1.example.test", "example.test", zones.Silent))
+	must(t, l.Fault("ns2.example.test", "example.test", zones.Silent))
+	must(t, l.Fault("ns3.example.test", "example.test", zones.Silent))
+	_, err = checker(l, impatient).Find(deadline(t), "_acme-challenge.example.test")
+	var got *assure.Trouble
+	if errors.As(err, &got); err == nil || got.Blind() {
+		t.Errorf("silent name servers of one zone: %+v", got)
 	}
 }

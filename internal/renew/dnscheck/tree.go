@@ -91,6 +91,17 @@ func (c *Checker) resolve(ctx context.Context, name string, kind uint16) (*dns.M
 		fmt.Sprintf("no resolver tells about %s: %s", bare(name), strings.Join(said, ", ")), "")
 }
 
+// blind is the trouble of resolvers that tell nothing even of what everybody has, so that nothing is known of the name
+// that was asked about.
+func (c *Checker) blind(why string) *assure.Trouble {
+	remedy := "Let this machine reach a resolver that answers: dns.servers in the configuration names others."
+	if len(c.o.Resolvers) == 0 {
+		remedy = "Let this machine reach a resolver that answers: those of " + c.o.ResolvConf + " do not, and dns.servers in the configuration names others."
+	}
+	return trouble(assure.DNSFailed, assure.TroubleTransient, assure.ScopeResolvers,
+		fmt.Sprintf("%s that are asked (%s) are blind: %s", assure.ScopeResolvers, strings.Join(c.resolvers(), ", "), why), remedy)
+}
+
 // bogus tells, after a SERVFAIL, a zone with wrong DNSSEC from one whose servers fail: then the same resolver answers
 // when checking is disabled (RFC 4035 §3.2.2).
 func (c *Checker) bogus(ctx context.Context, resolver, name string, kind uint16, f *fault) *assure.Trouble {
@@ -128,6 +139,9 @@ func (w *walk) top(ctx context.Context, name string) (*zone, *assure.Trouble) {
 				if t.Class == assure.TroubleTransient && above(at) != "." {
 					continue // its servers fail: come from further up and see which
 				}
+				if t.Class == assure.TroubleTransient && ctx.Err() == nil {
+					return nil, w.c.blind(t.Detail) // a top-level domain that nobody tells about
+				}
 				return nil, t
 			}
 			if m.Rcode == dns.RcodeNameError && at == up {
@@ -140,10 +154,16 @@ func (w *walk) top(ctx context.Context, name string) (*zone, *assure.Trouble) {
 		z := w.known(asZone, owner)
 		if z == nil {
 			m, t := w.c.resolve(ctx, owner, dns.TypeNS)
+			if t != nil && owner == "." && t.Class == assure.TroubleTransient && ctx.Err() == nil {
+				return nil, w.c.blind(t.Detail)
+			}
 			if t != nil {
 				return nil, t
 			}
 			hosts := nsHosts(m.Answer, owner)
+			if len(hosts) == 0 && owner == "." {
+				return nil, w.c.blind("they name no servers of the root, below which all names are")
+			}
 			if len(hosts) == 0 {
 				return nil, trouble(assure.DelegationBroken, assure.TroubleBroken, bare(owner), "the zone "+bare(owner)+" has no name servers", "")
 			}
