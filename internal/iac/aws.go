@@ -284,7 +284,7 @@ func (s *State) awsZoneOf(id string) *Side {
 		z := once(st, "aws zones", func() map[string]*Side {
 			out := map[string]*Side{}
 			for _, z := range st.Of("aws_route53_zone") {
-				out[strings.ToLower(z.Text("zone_id"))] = z
+				out[lower(z.Text("zone_id"))] = z
 			}
 			return out
 		})[id]

@@ -58,7 +58,7 @@ func (s *State) awsTargets(pattern string) (out []awsWho) {
 		for _, st := range s.sides() {
 			for _, r := range st.Of("aws_iam_role") {
 				if who := s.awsSelf(r); who.name != "" {
-					out[strings.ToLower(s.awsNamed(who))] = who
+					out[lower(s.awsNamed(who))] = who
 				}
 			}
 		}

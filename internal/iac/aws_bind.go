@@ -46,14 +46,14 @@ func (s *State) awsBindings() (list []awsBinding, revoked map[string]*Side) {
 	owned := map[string]bool{} // bindings that resources of their own have made
 	for _, k := range awsKinds {
 		for _, r := range was.Of("aws_iam_" + k + "_policy_attachment") {
-			owned[strings.ToLower(k+"/"+r.Text(k)+"/"+r.Text("policy_arn"))] = true
+			owned[lower(k+"/"+r.Text(k)+"/"+r.Text("policy_arn"))] = true
 		}
 		for _, r := range was.Of("aws_iam_" + k + "_policy") {
-			owned[strings.ToLower(k+":"+r.Text(k)+":"+r.Text("name"))] = true
+			owned[lower(k+":"+r.Text(k)+":"+r.Text("name"))] = true
 		}
 		for _, r := range was.Of("aws_iam_policy_attachment") {
 			for _, n := range r.Texts(k + "s") {
-				owned[strings.ToLower(k+"/"+n+"/"+r.Text("policy_arn"))] = true
+				owned[lower(k+"/"+n+"/"+r.Text("policy_arn"))] = true
 			}
 		}
 	}
@@ -109,7 +109,7 @@ func (s *State) awsOwn(r *Side, owned map[string]bool) (list []awsBinding) {
 	who := s.awsSelf(r)
 	for i := range r.Len("inline_policy") {
 		n := r.Text("inline_policy", i, "name")
-		if owned[strings.ToLower("role:"+r.Text("name")+":"+n)] {
+		if owned[lower("role:"+r.Text("name")+":"+n)] {
 			continue
 		}
 		if b := awsInline(n, r, "inline_policy", i, "policy"); n != "" {
@@ -119,7 +119,7 @@ func (s *State) awsOwn(r *Side, owned map[string]bool) (list []awsBinding) {
 	}
 	arns := r.Texts("managed_policy_arns")
 	for _, arn := range arns {
-		if !owned[strings.ToLower("role/"+r.Text("name")+"/"+arn)] {
+		if !owned[lower("role/"+r.Text("name")+"/"+arn)] {
 			b := s.awsPolicy(arn)
 			b.who, b.chain = who, append([]*Side{r}, b.chain...)
 			list = append(list, b)
@@ -158,7 +158,7 @@ func awsRead(text string, known bool) (awsDocument, bool) {
 func (s *State) awsOf(p *Side) awsBinding {
 	b := awsBinding{policy: p.Text("arn"), name: p.Text("name"), chain: []*Side{p}}
 	if b.policy == "" && b.name != "" && s.other != nil { // one of this name was there before: it has the same ARN
-		if old := s.other.awsIndex()["named aws_iam_policy "+strings.ToLower(awsPath(p))]; old != nil {
+		if old := s.other.awsIndex()["named aws_iam_policy "+lower(awsPath(p))]; old != nil {
 			b.policy = old.Text("arn")
 		}
 	}
@@ -179,7 +179,7 @@ func (s *State) awsManaged(r *Side, attribute string) awsBinding {
 		return s.awsOf(p)
 	}
 	if c := r.Change; c.Before != nil && s.other != nil {
-		if old := s.other.awsIndex()["aws_iam_policy "+strings.ToLower(text(c.Before[attribute]))]; old != nil {
+		if old := s.other.awsIndex()["aws_iam_policy "+lower(text(c.Before[attribute]))]; old != nil {
 			for _, p := range s.Of("aws_iam_policy") {
 				if p.Change == old.Change { // replaced together with its policy
 					return s.awsOf(p)
@@ -206,11 +206,11 @@ func (s *State) awsManaged(r *Side, attribute string) awsBinding {
 
 // awsPolicy finds a policy by its ARN.
 func (s *State) awsPolicy(arn string) awsBinding {
-	if p := s.awsIndex()["aws_iam_policy "+strings.ToLower(arn)]; p != nil {
+	if p := s.awsIndex()["aws_iam_policy "+lower(arn)]; p != nil {
 		return s.awsOf(p)
 	}
 	if _, path, ok := strings.Cut(arn, ":policy/"); ok { // made in this plan, so that its ARN is not known yet
-		if p := s.awsIndex()["new aws_iam_policy /"+strings.ToLower(path)]; p != nil {
+		if p := s.awsIndex()["new aws_iam_policy /"+lower(path)]; p != nil {
 			b := s.awsOf(p)
 			b.policy = arn
 			return b
@@ -223,7 +223,7 @@ func (s *State) awsPolicy(arn string) awsBinding {
 		}
 		return b
 	}
-	if s.other != nil && s.other.awsIndex()["aws_iam_policy "+strings.ToLower(arn)] != nil {
+	if s.other != nil && s.other.awsIndex()["aws_iam_policy "+lower(arn)] != nil {
 		return b // destroyed: it allows nothing
 	}
 	b.status = awsAbsent

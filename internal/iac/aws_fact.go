@@ -69,7 +69,7 @@ func (s *State) awsUnheld() (out []awsBinding) {
 		}
 		for _, k := range awsKinds[:2] {
 			for _, r := range st.Of("aws_iam_" + k) { // what limits grants nothing
-				if p := st.awsIndex()["aws_iam_policy "+strings.ToLower(r.Text("permissions_boundary"))]; p != nil {
+				if p := st.awsIndex()["aws_iam_policy "+lower(r.Text("permissions_boundary"))]; p != nil {
 					held[p.Change] = true
 				}
 				if p := st.referred(r, "permissions_boundary", "aws_iam_policy"); p != nil {
@@ -196,7 +196,7 @@ func (s *State) awsWeights() map[awsWho]awsWeight {
 
 // awsHints reports whether the name of an identity, of what acts as it, or of its policy speaks of renewing, or of DNS.
 func (s *State) awsHints(g *awsGrant) bool {
-	return awsRenewer.MatchString(g.binding.name) || strings.Contains(strings.ToLower(g.binding.name), "route53") || s.awsRenews(g.who)
+	return awsRenewer.MatchString(g.binding.name) || strings.Contains(lower(g.binding.name), "route53") || s.awsRenews(g.who)
 }
 
 // awsRenews reports whether an identity is called like a renewer, or something called so may act as it.

@@ -205,9 +205,9 @@ func awsNarrow(in []awsCondition) (rights Right, names []string, rest []awsCondi
 		has := func(s string) bool {
 			return slices.ContainsFunc(c.values, func(p string) bool {
 				if strings.HasSuffix(op, "like") {
-					return glob(strings.ToLower(p), s)
+					return glob(lower(p), s)
 				}
-				return strings.EqualFold(p, s)
+				return alike(p, s)
 			}) != negative
 		}
 		switch key {
@@ -234,7 +234,7 @@ func awsNarrow(in []awsCondition) (rights Right, names []string, rest []awsCondi
 			default:
 				names = nil
 				for _, v := range c.values {
-					v = strings.ToLower(v)
+					v = lower(v)
 					if !strings.HasSuffix(op, "like") {
 						v = strings.NewReplacer("*", `\052`, "?", `\077`).Replace(v)
 					}
@@ -254,7 +254,7 @@ func awsNarrow(in []awsCondition) (rights Right, names []string, rest []awsCondi
 
 // awsMayChallenge reports whether a pattern of names may hit that of a challenge.
 func awsMayChallenge(p string) bool {
-	fixed := strings.ToLower(p)
+	fixed := lower(p)
 	if i := strings.IndexAny(fixed, "*?"); i >= 0 {
 		fixed = fixed[:i]
 	}

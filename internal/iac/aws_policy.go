@@ -72,7 +72,7 @@ func readPolicy(text string) (awsDocument, bool) {
 	out := make(awsDocument, 0, len(list))
 	for _, s := range list {
 		st := awsStatement{actions: awsTexts(s.Action), resources: awsTexts(s.Resource)}
-		switch strings.ToLower(s.Effect) {
+		switch lower(s.Effect) {
 		case "allow":
 		case "deny":
 			st.deny = true
@@ -91,7 +91,7 @@ func readPolicy(text string) (awsDocument, bool) {
 		}
 		for op, keys := range s.Condition {
 			for key, v := range keys {
-				c := awsCondition{op: strings.ToLower(op), key: strings.ToLower(key), values: awsValues(v)}
+				c := awsCondition{op: lower(op), key: lower(key), values: awsValues(v)}
 				slices.Sort(c.values)
 				c.values = slices.Compact(c.values)
 				st.conditions = append(st.conditions, c)
@@ -107,7 +107,7 @@ func readPolicy(text string) (awsDocument, bool) {
 func awsTexts(v any) []string {
 	out := awsValues(v)
 	for i := range out {
-		out[i] = strings.ToLower(out[i])
+		out[i] = lower(out[i])
 	}
 	return out
 }
@@ -142,7 +142,7 @@ func awsPrincipals(v any) []awsPrincipal {
 	case map[string]any:
 		for kind, ids := range v {
 			for _, id := range awsValues(ids) {
-				k := strings.ToLower(kind)
+				k := lower(kind)
 				if id == "*" && k == "aws" {
 					k = "*"
 				}
@@ -209,7 +209,7 @@ func (c *awsCondition) implies(d *awsCondition) bool {
 		return slices.Equal(c.values, d.values)
 	}
 	for _, v := range c.values {
-		if !slices.Contains(d.values, v) && !(strings.HasSuffix(d.operator(), "like") && slices.ContainsFunc(d.values, func(p string) bool { return glob(strings.ToLower(p), strings.ToLower(v)) })) {
+		if !slices.Contains(d.values, v) && !(strings.HasSuffix(d.operator(), "like") && slices.ContainsFunc(d.values, func(p string) bool { return glob(lower(p), lower(v)) })) {
 			return false
 		}
 	}

@@ -93,7 +93,7 @@ func (s *awsStatement) trust(p awsPrincipal) ([]awsTrust, bool) {
 
 // tokens are the subjects whose tokens of an issuer a statement takes.
 func (s *awsStatement) tokens(shown string) (out []awsTrust) {
-	issuer := strings.ToLower(shown)
+	issuer := lower(shown)
 	t := awsTrust{verb: "sts:AssumeRoleWithWebIdentity", via: issuer, from: shown, aud: awsAudience}
 	subs := []string{"*"}
 	for _, c := range s.conditions {
@@ -343,7 +343,7 @@ func (s *State) awsTrusting(issuer string) (out []Tie) {
 }
 
 func bareURL(u string) string {
-	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(u, "https://"), "/"))
+	return lower(strings.TrimSuffix(strings.TrimPrefix(u, "https://"), "/"))
 }
 
 // awsProvider is that AWS takes the tokens of an issuer.

@@ -31,7 +31,7 @@ func (s *State) awsAccounts() map[awsWho]map[string]bool {
 		for _, st := range s.sides() {
 			for _, k := range awsNames {
 				for _, r := range st.Of("aws_iam_" + k) {
-					who := awsWho{kind: k, name: strings.ToLower(r.Text("name"))}
+					who := awsWho{kind: k, name: lower(r.Text("name"))}
 					if account := awsAccountOf(r.Text("arn")); account != "" && who.name != "" {
 						if out[who] == nil {
 							out[who] = map[string]bool{}
@@ -47,7 +47,7 @@ func (s *State) awsAccounts() map[awsWho]map[string]bool {
 
 // awsOne adds the account where the name alone is not enough.
 func (s *State) awsOne(kind, name string, account func() string) awsWho {
-	who := awsWho{kind: kind, name: strings.ToLower(name)}
+	who := awsWho{kind: kind, name: lower(name)}
 	if who.name != "" && len(s.awsAccounts()[who]) > 1 {
 		who.account = orElse(account(), "?")
 	}
@@ -79,7 +79,7 @@ func (s *State) awsBy(r *Side, kind, name string) awsWho {
 		for _, st := range s.sides() {
 			for _, q := range st.Of("aws_iam_" + kind) {
 				account := awsAccountOf(q.Text("arn"))
-				if !strings.EqualFold(q.Text("name"), name) || account == "" || q.Change.Module != r.Change.Module {
+				if !alike(q.Text("name"), name) || account == "" || q.Change.Module != r.Change.Module {
 					continue
 				}
 				if found != "" && found != account {
@@ -123,7 +123,7 @@ func (s *State) awsIndex() map[string]*Side {
 	return once(s, "aws index", func() map[string]*Side {
 		out := map[string]*Side{}
 		put := func(key, value string, r *Side) {
-			key += " " + strings.ToLower(value)
+			key += " " + lower(value)
 			if out[key] == nil && value != "" && r.Change.Deposed == "" {
 				out[key] = r
 			}

@@ -20,9 +20,9 @@ func awsHostedZone(s *State, r *Side) []Tie {
 	if r.Text("delegation_set_id") != "" {
 		t.Stale = "the new one has another id than the one that the policies name"
 	}
-	id := strings.ToLower(r.Text("zone_id"))
+	id := lower(r.Text("zone_id"))
 	if id == "" {
-		id = strings.ToLower(text(r.Change.Before["zone_id"]))
+		id = lower(text(r.Change.Before["zone_id"]))
 	}
 	for _, st := range s.sides() {
 		for _, g := range st.awsFacts().grants {
@@ -48,7 +48,7 @@ func awsRecords(s *State) []dnsRecord {
 
 func (s *State) awsRecordOf(r *Side) (dnsRecord, bool) {
 	rec := dnsRecord{name: r.Text("fqdn"), kind: r.Text("type"), values: r.Texts("records"), known: r.Known("records")}
-	z := s.awsZoneOf(strings.ToLower(r.Text("zone_id")))
+	z := s.awsZoneOf(lower(r.Text("zone_id")))
 	if z == nil {
 		z = s.referred(r, "zone_id", "aws_route53_zone")
 	}
@@ -139,7 +139,7 @@ func (s *State) awsValidation(rec dnsRecord) []Tie {
 // awsSigning is that a zone is signed. Without it, and with a DS record still at the parent, resolvers that validate
 // refuse the zone, and those of authorities do.
 func awsSigning(s *State, r *Side) []Tie {
-	z := s.awsZoneOf(strings.ToLower(r.Text("hosted_zone_id")))
+	z := s.awsZoneOf(lower(r.Text("hosted_zone_id")))
 	if z == nil || z.Len("vpc") > 0 || z.Text("name") == "" || r.Text("status") == "INACTIVE" || r.Text("signing_status") == "NOT_SIGNING" {
 		return nil
 	}

@@ -64,7 +64,7 @@ func azureAnything(st *State, r *Side) []Tie {
 
 // azapiType is the type of what an azapi_resource manages, in lower case and without the version of its interface.
 func azapiType(r *Side) string {
-	kind, _, _ := strings.Cut(strings.ToLower(r.Text("type")), "@")
+	kind, _, _ := strings.Cut(lower(r.Text("type")), "@")
 	return kind
 }
 
@@ -177,13 +177,13 @@ func azureFind(st *State, attribute, value string, types ...string) *Side {
 		index := once(st, "azure "+kind+" by "+attribute, func() map[string]*Side {
 			out := map[string]*Side{}
 			for _, r := range st.Of(kind) {
-				if v := strings.ToLower(r.Text(attribute)); v != "" && out[v] == nil {
+				if v := lower(r.Text(attribute)); v != "" && out[v] == nil {
 					out[v] = r
 				}
 			}
 			return out
 		})
-		if r := index[strings.ToLower(value)]; r != nil {
+		if r := index[lower(value)]; r != nil {
 			return r
 		}
 	}

@@ -20,9 +20,9 @@ func azureLock(st *State, r *Side) []Tie {
 		Repair: "Do not lock " + orElse(scope.place, "what holds the zone") + ": lock what should be locked inside it, or keep the zone in a resource group of its own.",
 	}
 	switch {
-	case strings.EqualFold(level, "ReadOnly"):
+	case alike(level, "ReadOnly"):
 		t.Rights, t.Effect = RightWrite|RightDelete, "nobody can write challenge records there"
-	case !strings.EqualFold(level, "CanNotDelete"):
+	case !alike(level, "CanNotDelete"):
 		return nil
 	}
 	return azureBlocks(st, t, scope)
@@ -72,7 +72,7 @@ func azureDeny(st *State, r *Side) []Tie {
 	who, _ := principals.([]any)
 	if len(who) == 1 {
 		m, _ := who[0].(map[string]any)
-		if p := strings.ToLower(text(m["id"])); p != "00000000-0000-0000-0000-000000000000" { // which is everybody
+		if p := lower(text(m["id"])); p != "00000000-0000-0000-0000-000000000000" { // which is everybody
 			t.Principal = p
 			t.Who, t.Also = azureWho(st, p)
 		}
@@ -92,7 +92,7 @@ func azurePolicy(st *State, r *Side) []Tie {
 	}
 	rule, _ := decodeJSON(d.Text("policy_rule")).(map[string]any)
 	then, _ := rule["then"].(map[string]any)
-	if !strings.EqualFold(text(then["effect"]), "deny") || !strings.Contains(strings.ToLower(d.Text("policy_rule")), "microsoft.network/dnszones") {
+	if !alike(text(then["effect"]), "deny") || !strings.Contains(lower(d.Text("policy_rule")), "microsoft.network/dnszones") {
 		return nil
 	}
 	scope := azureScopeOf(st, r, "scope")

@@ -60,7 +60,7 @@ func azureGrant(st *State, r *Side) (t Tie, ok bool) {
 		}
 		return r.Text(attribute), r.Known(attribute)
 	}
-	if kind, _ := value("principal_type", "principalType"); strings.EqualFold(kind, "User") {
+	if kind, _ := value("principal_type", "principalType"); alike(kind, "User") {
 		return t, false // people do not renew
 	}
 	at := "scope"
@@ -89,7 +89,7 @@ func azureGrant(st *State, r *Side) (t Tie, ok bool) {
 		t.Unknown = append(t.Unknown, PartRights)
 	}
 	principal, known := value("principal_id", "principalId")
-	t.Principal = strings.ToLower(principal)
+	t.Principal = lower(principal)
 	if principal == "" && !known {
 		t.Principal = azureNew(st, r, "principal_id")
 		if t.Principal == "" {
@@ -104,7 +104,7 @@ func azureGrant(st *State, r *Side) (t Tie, ok bool) {
 	}
 	if len(t.Unknown) == 0 {
 		// What Azure tells assignments apart by: a second one is refused with RoleAssignmentExists.
-		t.Object = strings.ToLower(strings.Join([]string{t.Scope.String(), t.Principal, t.Permission}, "\n"))
+		t.Object = lower(strings.Join([]string{t.Scope.String(), t.Principal, t.Permission}, "\n"))
 	}
 	return t, azureRelevant(st, &t, role, scope)
 }
@@ -149,7 +149,7 @@ func azureRelevant(st *State, t *Tie, role azureRole, scope azureScope) bool {
 
 // otherEnds reports whether a name is that of a program which writes records of hosts.
 func otherEnds(name string) bool {
-	n := strings.ToLower(name)
+	n := lower(name)
 	return !renewerLike(n) && (strings.Contains(n, "external-dns") || strings.Contains(n, "externaldns") || strings.Contains(n, "external_dns"))
 }
 
@@ -181,9 +181,9 @@ func azureNew(st *State, r *Side, attribute string) string {
 		if !s.Change.Makes() {
 			return ""
 		}
-		return "new:" + strings.ToLower(s.Address())
+		return "new:" + lower(s.Address())
 	}
-	return "new:" + strings.ToLower(r.Change.Module+"."+refs[0])
+	return "new:" + lower(r.Change.Module+"."+refs[0])
 }
 
 // azurePrincipals are the types that have an object id which roles are assigned to.
@@ -201,7 +201,7 @@ func azureWho(st *State, principal string) (who string, also []string) {
 		return "the identity " + r.Text("name"), nonEmpty(r.Text("client_id"), id(r))
 	}
 	for _, r := range st.Of("azapi_resource") {
-		if azapiType(r) == "microsoft.managedidentity/userassignedidentities" && strings.EqualFold(azureOutput(r, "principalId"), principal) {
+		if azapiType(r) == "microsoft.managedidentity/userassignedidentities" && alike(azureOutput(r, "principalId"), principal) {
 			return "the identity " + r.Text("name"), nonEmpty(azureOutput(r, "clientId"), id(r))
 		}
 	}
@@ -247,26 +247,26 @@ func azureGrants(st *State) []Tie {
 // azureMembers lists the members of a group that one side of a plan shows.
 func azureMembers(st *State, group string) (out []string) {
 	for _, r := range st.Of("azuread_group_member") {
-		if strings.EqualFold(azureGroupID(r.Text("group_object_id")), group) {
-			out = append(out, strings.ToLower(r.Text("member_object_id")))
+		if alike(azureGroupID(r.Text("group_object_id")), group) {
+			out = append(out, lower(r.Text("member_object_id")))
 		}
 	}
 	if g := azureFind(st, "object_id", group, "azuread_group"); g != nil {
 		for _, m := range g.Texts("members") {
-			out = append(out, strings.ToLower(m))
+			out = append(out, lower(m))
 		}
 	}
 	return nonEmpty(out...)
 }
 
 // azureGroupID is a group's object id: azuread 3 writes "/groups/ID" in some places.
-func azureGroupID(s string) string { return strings.ToLower(s[strings.LastIndex(s, "/")+1:]) }
+func azureGroupID(s string) string { return lower(s[strings.LastIndex(s, "/")+1:]) }
 
 // azureGroup reads the members that a group lists itself.
 func azureGroup(st *State, r *Side) (out []Tie) {
-	group := strings.ToLower(r.Text("object_id"))
+	group := lower(r.Text("object_id"))
 	for _, m := range r.Texts("members") {
-		out = append(out, azureThrough(st, group, r.Text("display_name"), strings.ToLower(m))...)
+		out = append(out, azureThrough(st, group, r.Text("display_name"), lower(m))...)
 	}
 	if !r.Known("members") {
 		for _, t := range azureThrough(st, group, r.Text("display_name"), "") {
@@ -279,7 +279,7 @@ func azureGroup(st *State, r *Side) (out []Tie) {
 
 // azureMember reads one member of a group.
 func azureMember(st *State, r *Side) []Tie {
-	group, member := azureGroupID(r.Text("group_object_id")), strings.ToLower(r.Text("member_object_id"))
+	group, member := azureGroupID(r.Text("group_object_id")), lower(r.Text("member_object_id"))
 	if member == "" && !r.Known("member_object_id") {
 		member = azureNew(st, r, "member_object_id")
 	}
@@ -298,7 +298,7 @@ func azureMember(st *State, r *Side) []Tie {
 func azureThrough(st *State, group, name, member string) (out []Tie) {
 	who, also := azureWho(st, member)
 	for _, g := range azureGrants(st) {
-		if g.Principal == "" || !strings.EqualFold(g.Principal, group) {
+		if g.Principal == "" || !alike(g.Principal, group) {
 			continue
 		}
 		t := g

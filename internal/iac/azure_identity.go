@@ -10,7 +10,7 @@ import (
 var azureRenewers = []string{"cert-manager", "certmanager", "certbot", "acme", "lego", "notafter", "traefik", "caddy"}
 
 func renewerLike(s string) bool {
-	s = strings.ToLower(s)
+	s = lower(s)
 	return slices.ContainsFunc(azureRenewers, func(w string) bool { return strings.Contains(s, w) })
 }
 
@@ -27,12 +27,12 @@ func azureRenews(st *State, principal string) bool {
 			}
 			out[g.Principal] = true
 			for _, m := range g.Also { // the members of a group
-				out[strings.ToLower(m)] = true
+				out[lower(m)] = true
 			}
 		}
 		return out
 	})
-	return writers[strings.ToLower(principal)] || azureWorkload(st, principal)
+	return writers[lower(principal)] || azureWorkload(st, principal)
 }
 
 // azureWorkload reports whether a workload that renews, by its name, acts as an identity.
@@ -50,7 +50,7 @@ func azureWorkload(st *State, principal string) bool {
 			}
 		}
 		return out
-	})[strings.ToLower(principal)]
+	})[lower(principal)]
 }
 
 // azureIdentity reads a managed identity.
@@ -69,7 +69,7 @@ func azureIdentity(st *State, r *Side) []Tie {
 			return nil
 		}
 	}
-	principal = strings.ToLower(principal)
+	principal = lower(principal)
 	return []Tie{{
 		Kind: KindIdentity, Principal: principal, Who: "the identity " + r.Text("name"), Also: nonEmpty(client, id(r)), At: id(r), ID: id(r),
 		Stale: "it gets another object id and another client id, which grants, federated credentials and service accounts do not name",
@@ -85,7 +85,7 @@ func azureApplication(st *State, r *Side) []Tie {
 	}
 	principal := azureObject(st, client)
 	return []Tie{{
-		Kind: KindIdentity, Principal: strings.ToLower(principal), Who: "the application " + r.Text("display_name"), Also: nonEmpty(client, id(r), r.Text("object_id")), At: id(r), ID: id(r),
+		Kind: KindIdentity, Principal: lower(principal), Who: "the application " + r.Text("display_name"), Also: nonEmpty(client, id(r), r.Text("object_id")), At: id(r), ID: id(r),
 		Stale: "it gets another client id, and everything that hangs on the old one goes with it",
 		Idle:  !azureRenews(st, principal),
 	}}
@@ -93,7 +93,7 @@ func azureApplication(st *State, r *Side) []Tie {
 
 // azureServicePrincipal reads a service principal: role assignments name its object id.
 func azureServicePrincipal(st *State, r *Side) []Tie {
-	principal := strings.ToLower(r.Text("object_id"))
+	principal := lower(r.Text("object_id"))
 	if principal == "" {
 		return nil
 	}
@@ -176,11 +176,11 @@ func azureParent(st *State, r *Side, attribute string) (principal, who string, a
 			if principal == "" {
 				principal = "new:" + s.Address()
 			}
-			return strings.ToLower(principal), who, nonEmpty(s.Text("client_id"), id(s))
+			return lower(principal), who, nonEmpty(s.Text("client_id"), id(s))
 		}
 	}
 	name := v[strings.LastIndex(v, "/")+1:]
-	return strings.ToLower(v), orElse(strings.TrimSpace("the identity "+name), v), nonEmpty(v)
+	return lower(v), orElse(strings.TrimSpace("the identity "+name), v), nonEmpty(v)
 }
 
 // azureFederated reads a federated credential: that a workload's token is taken for an identity's.
@@ -264,7 +264,7 @@ func azureCluster(st *State, r *Side) (out []Tie) {
 	for _, kind := range []string{"azurerm_federated_identity_credential", "azuread_application_federated_identity_credential"} {
 		for _, c := range st.Of(kind) {
 			f := azureFederation(st, c)
-			same := issuer != "" && strings.EqualFold(strings.TrimSuffix(f.issuer, "/"), issuer) || azureRefer(st, c, "issuer", r.Change.Type) == r
+			same := issuer != "" && alike(strings.TrimSuffix(f.issuer, "/"), issuer) || azureRefer(st, c, "issuer", r.Change.Type) == r
 			used = used || same && (renewerLike(f.subject) || azureRenews(st, f.principal))
 		}
 	}
@@ -272,7 +272,7 @@ func azureCluster(st *State, r *Side) (out []Tie) {
 		return nil
 	}
 	t := Tie{
-		Kind: KindTrust, Principal: "cluster " + strings.ToLower(name), Who: "an identity of Azure in the cluster " + name, Also: nonEmpty(issuer, id(r)), ID: id(r), At: id(r), Condition: "oidc issuer", Idle: !used,
+		Kind: KindTrust, Principal: "cluster " + lower(name), Who: "an identity of Azure in the cluster " + name, Also: nonEmpty(issuer, id(r)), ID: id(r), At: id(r), Condition: "oidc issuer", Idle: !used,
 		Stale:  "it gets another OIDC issuer, which federated credentials do not name",
 		Effect: "its workloads can no longer sign in to Azure",
 	}

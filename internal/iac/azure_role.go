@@ -73,7 +73,7 @@ var azureFamilies = []string{
 // azureRoleOf finds out what a role allows. ok is false for one that cannot write TXT records.
 func azureRoleOf(st *State, r *Side, id, name string) (role azureRole, ok bool) {
 	full, _, _ := strings.Cut(id, "|") // azurerm's own ids of definitions have the scope after a bar
-	guid := strings.ToLower(full[strings.LastIndex(full, "/")+1:])
+	guid := lower(full[strings.LastIndex(full, "/")+1:])
 	if role, ok = azureWriters[guid]; ok {
 		return role, true
 	}
@@ -86,7 +86,7 @@ func azureRoleOf(st *State, r *Side, id, name string) (role azureRole, ok bool) 
 		return role, role.rights&(RightWrite|RightDelete) != 0
 	}
 	for _, w := range azureWriters {
-		if strings.EqualFold(w.name, name) {
+		if alike(w.name, name) {
 			return w, true
 		}
 	}
@@ -102,7 +102,7 @@ func azureRoleOf(st *State, r *Side, id, name string) (role azureRole, ok bool) 
 // azureHarmless reports whether a name is that of a built-in role that cannot write records. One that speaks of what renewal
 // does is never taken for harmless by the beginning of its name.
 func azureHarmless(name string) bool {
-	n := strings.ToLower(name)
+	n := lower(name)
 	switch {
 	case n == "reader", strings.HasSuffix(n, " reader"), n == "dns resolver contributor", n == "key vault certificates officer", n == "key vault certificate user":
 		return true
@@ -117,10 +117,10 @@ func azureDefinition(st *State, r *Side, id, guid, name string) *Side {
 	for _, d := range st.Of("azurerm_role_definition") {
 		full := d.Text("role_definition_resource_id")
 		switch {
-		case guid != "" && strings.EqualFold(d.Text("role_definition_id"), guid),
-			guid != "" && strings.EqualFold(full[strings.LastIndex(full, "/")+1:], guid),
-			id != "" && strings.EqualFold(d.Text("id"), id),
-			id == "" && name != "" && strings.EqualFold(d.Text("name"), name):
+		case guid != "" && alike(d.Text("role_definition_id"), guid),
+			guid != "" && alike(full[strings.LastIndex(full, "/")+1:], guid),
+			id != "" && alike(d.Text("id"), id),
+			id == "" && name != "" && alike(d.Text("name"), name):
 			return d
 		}
 	}
@@ -129,7 +129,7 @@ func azureDefinition(st *State, r *Side, id, guid, name string) *Side {
 			continue
 		}
 		v, _ := body(d, "properties", "roleName")
-		if guid != "" && strings.EqualFold(d.Text("name"), guid) || id == "" && name != "" && strings.EqualFold(text(v), name) {
+		if guid != "" && alike(d.Text("name"), guid) || id == "" && name != "" && alike(text(v), name) {
 			return d
 		}
 	}
@@ -184,7 +184,7 @@ func (role *azureRole) allow(actions, not []string) {
 			if a.right == RightRead {
 				continue
 			}
-			role.broad = role.broad || !strings.Contains(strings.ToLower(actions[by]), "dnszones")
+			role.broad = role.broad || !strings.Contains(lower(actions[by]), "dnszones")
 			role.public = role.public || zone == "dnszones"
 			role.private = role.private || zone == "privatednszones"
 		}
@@ -193,7 +193,7 @@ func (role *azureRole) allow(actions, not []string) {
 
 // azureMatch reports whether a pattern of a role's actions, in which * stands for anything, names an action in lower case.
 func azureMatch(pattern, action string) bool {
-	parts := strings.Split(strings.ToLower(pattern), "*")
+	parts := strings.Split(lower(pattern), "*")
 	if len(parts) == 1 {
 		return parts[0] == action
 	}

@@ -21,7 +21,7 @@ const (
 // azureAt takes a scope's id apart: its level, and its name for people.
 func azureAt(id string) (azureLevel, string) {
 	p := strings.FieldsFunc(id, func(r rune) bool { return r == '/' })
-	is := func(i int, s string) bool { return i < len(p) && strings.EqualFold(p[i], s) }
+	is := func(i int, s string) bool { return i < len(p) && alike(p[i], s) }
 	switch {
 	case len(p) == 0:
 		return azureRoot, "everything"
@@ -118,7 +118,7 @@ func azureHolds(st *State, scope Path) bool {
 		}
 		return out
 	})
-	return above[strings.ToLower(scope.String())]
+	return above[lower(scope.String())]
 }
 
 // azureService reports whether a private zone belongs to one of Azure's own services, where nothing is validated.
@@ -161,7 +161,7 @@ func azureScopeOf(st *State, r *Side, attribute string) azureScope {
 				return azureScope{id: s, path: PathOf(s), level: level, place: place}
 			}
 		}
-		return azureScope{path: Path{"new", strings.ToLower(z.Address())}, level: azureZoneLevel, place: "the new zone " + z.Text("name")}
+		return azureScope{path: Path{"new", lower(z.Address())}, level: azureZoneLevel, place: "the new zone " + z.Text("name")}
 	}
 	refs := r.Change.Refers[attribute]
 	for _, ref := range refs {

@@ -18,7 +18,7 @@ func azureZone(st *State, r *Side) []Tie {
 	}
 	path := PathOf(full)
 	if full == "" {
-		path = Path{"new", strings.ToLower(r.Address())}
+		path = Path{"new", lower(r.Address())}
 	}
 	_, place := azureAt(full)
 	t := Tie{
@@ -47,7 +47,7 @@ func azureZone(st *State, r *Side) []Tie {
 // azureBroad reports whether a role of this name is made for more than DNS.
 func azureBroad(name string) bool {
 	for _, w := range azureWriters {
-		if w.broad && strings.EqualFold(w.name, name) {
+		if w.broad && alike(w.name, name) {
 			return true
 		}
 	}

@@ -45,7 +45,7 @@ func (j *judge) blocked(u *Tie) bool {
 // allows reports whether everybody in before may still pass.
 func allows(after, before []string) bool {
 	for _, m := range before {
-		if !slices.ContainsFunc(after, func(a string) bool { return strings.EqualFold(a, m) || strings.EqualFold(a, issuerOf(m)) }) {
+		if !slices.ContainsFunc(after, func(a string) bool { return alike(a, m) || alike(a, issuerOf(m)) }) {
 			return false
 		}
 	}
@@ -55,14 +55,14 @@ func allows(after, before []string) bool {
 // issuerOf is an authority's name in the value of a CAA record, without parameters (RFC 8659 section 4.2).
 func issuerOf(value string) string {
 	name, _, _ := strings.Cut(value, ";")
-	return strings.ToLower(strings.TrimSpace(name))
+	return lower(strings.TrimSpace(name))
 }
 
 // authoritative finds grants that, once created, take the permission away from whoever else holds it.
 func (j *judge) authoritative() {
 	said := map[string]bool{}
 	for _, x := range j.exclusive {
-		key := strings.ToLower(x.Scope.String() + "\x00" + x.Permission)
+		key := lower(x.Scope.String() + "\x00" + x.Permission)
 		if said[key] || j.silent(x) || j.wasExclusive(x) {
 			continue
 		}
@@ -96,7 +96,7 @@ func (j *judge) authoritative() {
 // wasExclusive reports whether the same was authoritative before: then nobody else holds it.
 func (j *judge) wasExclusive(x *Tie) bool {
 	return slices.ContainsFunc(j.before, func(b Tie) bool {
-		return b.Others && b.Kind == KindGrant && b.Scope.String() == x.Scope.String() && (b.Permission == "" || strings.EqualFold(b.Permission, x.Permission))
+		return b.Others && b.Kind == KindGrant && b.Scope.String() == x.Scope.String() && (b.Permission == "" || alike(b.Permission, x.Permission))
 	})
 }
 
@@ -105,6 +105,6 @@ func (j *judge) wasExclusive(x *Tie) bool {
 func has(members []string, id string) bool {
 	return slices.ContainsFunc(members, func(m string) bool {
 		_, plain, _ := strings.Cut(m, ":")
-		return strings.EqualFold(m, id) || plain != "" && strings.EqualFold(plain, id)
+		return alike(m, id) || plain != "" && alike(plain, id)
 	})
 }

@@ -99,7 +99,7 @@ func (j *judge) untouched(t *Tie) *Tie {
 		return nil
 	}
 	for _, u := range j.will[t.key()] {
-		if u.From.Change == t.From.Change && t.Same(u) && strings.EqualFold(t.Permission, u.Permission) && slices.Equal(t.Unknown, u.Unknown) && (t.Doubt == u.Doubt || u.Certain) && j.taken(u) == nil {
+		if u.From.Change == t.From.Change && t.Same(u) && alike(t.Permission, u.Permission) && slices.Equal(t.Unknown, u.Unknown) && (t.Doubt == u.Doubt || u.Certain) && j.taken(u) == nil {
 			return u
 		}
 	}
@@ -162,7 +162,7 @@ func (j *judge) cover(t *Tie, rights Right) (best fate, found bool) {
 		if !u.Covers(&want) || len(u.Unknown) > 0 || u.From.Change.Do == UnknownAction {
 			continue
 		}
-		if u.Doubt != "" && !u.Certain && t.Doubt == "" && (u.From.Change != t.From.Change || !strings.EqualFold(u.Permission, t.Permission)) {
+		if u.Doubt != "" && !u.Certain && t.Doubt == "" && (u.From.Change != t.From.Change || !alike(u.Permission, t.Permission)) {
 			continue // nobody knows whether it allows as much
 		}
 		if taker := j.taken(u); taker != nil {
@@ -238,9 +238,9 @@ func (j *judge) stays(u *Tie) bool {
 // equal reports whether the cloud would hold only one of two ties.
 func (j *judge) equal(t, u *Tie) bool {
 	if t.Object != "" && u.Object != "" {
-		return strings.EqualFold(t.Object, u.Object)
+		return alike(t.Object, u.Object)
 	}
-	return t.Same(u) && strings.EqualFold(t.Permission, u.Permission)
+	return t.Same(u) && alike(t.Permission, u.Permission)
 }
 
 // guess finds what may take the place of a tie, with parts that the plan does not know. Where the tie's own resource
@@ -299,7 +299,7 @@ func (j *judge) one(c, d *Change) bool {
 func possible(u, t *Tie) bool {
 	open := func(p Part) bool { return slices.Contains(u.Unknown, p) }
 	return u.Kind == t.Kind &&
-		(open(PartPrincipal) || strings.EqualFold(u.Principal, t.Principal)) &&
+		(open(PartPrincipal) || alike(u.Principal, t.Principal)) &&
 		(open(PartRights) || u.Rights&t.Rights == t.Rights) &&
 		(open(PartScope) || u.Scope.Covers(t.Scope)) &&
 		(open(PartCondition) || u.Condition == "" || u.Condition == t.Condition)
@@ -322,10 +322,10 @@ func (j *judge) taken(u *Tie) *Tie {
 		return nil
 	}
 	for _, x := range j.exclusive {
-		if x.From.Change == u.From.Change || x.Scope.String() != u.Scope.String() || x.Permission != "" && !strings.EqualFold(x.Permission, u.Permission) {
+		if x.From.Change == u.From.Change || x.Scope.String() != u.Scope.String() || x.Permission != "" && !alike(x.Permission, u.Permission) {
 			continue
 		}
-		if !slices.ContainsFunc(x.Members, func(m string) bool { return strings.EqualFold(m, u.Principal) }) {
+		if !slices.ContainsFunc(x.Members, func(m string) bool { return alike(m, u.Principal) }) {
 			return x
 		}
 	}
@@ -339,7 +339,7 @@ func (j *judge) changed(u *Tie) bool {
 	}
 	for i := range j.before {
 		b := &j.before[i]
-		if b.From.Change == u.From.Change && b.Others && b.Scope.String() == u.Scope.String() && strings.EqualFold(b.Permission, u.Permission) && slices.Equal(b.Members, u.Members) {
+		if b.From.Change == u.From.Change && b.Others && b.Scope.String() == u.Scope.String() && alike(b.Permission, u.Permission) && slices.Equal(b.Members, u.Members) {
 			return u.From.Change.Makes()
 		}
 	}
@@ -354,7 +354,7 @@ func twins(t, u *Tie) bool {
 	if c == d {
 		return false
 	}
-	if t.ID != "" && strings.EqualFold(t.ID, u.ID) {
+	if t.ID != "" && alike(t.ID, u.ID) {
 		return true
 	}
 	a, b := text(c.Before["id"]), text(d.Before["id"])

@@ -44,10 +44,10 @@ func (v Verdict) Counterfactual(p *Plan, inv Inventory) Verdict {
 		c := &p.Changes[i]
 		id, _ := c.Before["id"].(string)
 		if id != "" {
-			touched[strings.ToLower(id)] = true
+			touched[lower(id)] = true
 		}
 		if id != "" && c.Destroys() {
-			destroyed[c.Address] = strings.ToLower(id)
+			destroyed[c.Address] = lower(id)
 		}
 		if c.Do != NoOp && strings.Contains(c.Type, "group") {
 			groups = true // who holds what through a group may change as well
@@ -115,7 +115,7 @@ func outlook(certificates []string, inv Inventory, id string, touched map[string
 			named = true
 			var left []string
 			for _, g := range a.Grants {
-				if !touched[strings.ToLower(g)] {
+				if !touched[lower(g)] {
 					left = append(left, g)
 				}
 			}

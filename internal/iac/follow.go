@@ -44,7 +44,7 @@ func (j *judge) followed(t *Tie) (heirs []*Change, sure bool) {
 		b := &j.before[i]
 		d := b.From.Change
 		heir := slices.Contains(heirs, d)
-		if d == c || !bound(b.Kind) || !heir && (t.Kind != KindIdentity || !strings.EqualFold(b.Principal, t.Principal)) {
+		if d == c || !bound(b.Kind) || !heir && (t.Kind != KindIdentity || !alike(b.Principal, t.Principal)) {
 			continue
 		}
 		if !heir || !j.carried(b) {
@@ -62,8 +62,8 @@ func (j *judge) followed(t *Tie) (heirs []*Change, sure bool) {
 func renamed(c *Change, attributes []string) (out []string) {
 	before, after := &Side{Values: c.Before}, &Side{After: true, Values: c.After, unknown: c.Unknown}
 	for _, a := range attributes {
-		v := strings.ToLower(strings.TrimSuffix(before.Text(a), "/"))
-		if len(v) >= 12 && (!after.Known(a) || after.Text(a) != "" && !strings.EqualFold(after.Text(a), before.Text(a))) {
+		v := lower(strings.TrimSuffix(before.Text(a), "/"))
+		if len(v) >= 12 && (!after.Known(a) || after.Text(a) != "" && !alike(after.Text(a), before.Text(a))) {
 			out = append(out, v)
 		}
 	}
@@ -74,7 +74,7 @@ func renamed(c *Change, attributes []string) (out []string) {
 func mentions(v any, texts []string) bool {
 	switch v := v.(type) {
 	case string:
-		v = strings.ToLower(v)
+		v = lower(v)
 		return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(v, s) })
 	case []any:
 		return slices.ContainsFunc(v, func(e any) bool { return mentions(e, texts) })

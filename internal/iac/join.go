@@ -32,7 +32,7 @@ func (j *judge) perhaps(t *Tie) (out []*Certificate) {
 		c := &j.inv.Certificates[i]
 		if j.rests(c, t) == maybe && (j.near(c, t) || bound(t.Kind) && t.Kind != KindGrant || t.Kind == KindIdentity) &&
 			(t.Kind == KindGrant || t.Kind == KindBlock || slices.ContainsFunc(j.before, func(b Tie) bool {
-				return b.Kind == KindGrant && b.Principal != "" && strings.EqualFold(b.Principal, t.Principal) && j.near(c, &b)
+				return b.Kind == KindGrant && b.Principal != "" && alike(b.Principal, t.Principal) && j.near(c, &b)
 			})) {
 			out = append(out, c)
 		}
@@ -50,7 +50,7 @@ func (j *judge) near(c *Certificate, t *Tie) bool {
 		return true
 	}
 	for _, s := range append(slices.Clone(t.Scope), strings.Fields(t.Place)...) {
-		if strings.Contains(s, ".") && !strings.HasPrefix(strings.ToLower(s), "microsoft.") && len(c.Names) > 0 && onTheWay(s, c) == yes {
+		if strings.Contains(s, ".") && !strings.HasPrefix(lower(s), "microsoft.") && len(c.Names) > 0 && onTheWay(s, c) == yes {
 			return true
 		}
 	}
@@ -109,7 +109,7 @@ func (j *judge) rests(c *Certificate, t *Tie) answer {
 		}
 	}
 	for _, n := range append([]string{t.Principal, t.Who}, t.Also...) {
-		if n != "" && (strings.EqualFold(n, c.Renewer) || has(c.Identities, n) || has(c.Names, n)) {
+		if n != "" && (alike(n, c.Renewer) || has(c.Identities, n) || has(c.Names, n)) {
 			return yes
 		}
 	}
@@ -196,14 +196,14 @@ func (c *Certificate) records() []string {
 // zoned says whether a certificate's challenges are written to a zone.
 func zoned(c *Certificate, t *Tie) answer {
 	for _, z := range c.Zones {
-		if fqdn(z) == fqdn(t.Principal) || t.ID != "" && strings.EqualFold(z, t.ID) {
+		if fqdn(z) == fqdn(t.Principal) || t.ID != "" && alike(z, t.ID) {
 			return yes
 		}
 	}
 	return no
 }
 
-func fqdn(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+func fqdn(name string) string { return lower(strings.TrimSuffix(name, ".")) }
 
 // within says whether the challenge records of a certificate lie in a scope. A zone that the inventory knows by its name
 // alone may lie in any scope that names no zone.
@@ -225,7 +225,7 @@ func within(scope Path, c *Certificate) answer {
 				return yes
 			case p.Covers(scope):
 				out = max(out, recorded(last, p[len(p)-1], c))
-			case !strings.EqualFold(p[0], scope[0]):
+			case !alike(p[0], scope[0]):
 				out = max(out, maybe) // ids of two kinds
 			}
 			continue

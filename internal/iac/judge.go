@@ -65,12 +65,12 @@ func newJudge(p *Plan, inv Inventory, st *State, before, after []Tie) *judge {
 		t := &j.before[i]
 		j.was[t.key()] = append(j.was[t.key()], t)
 		if t.Kind == KindGrant && t.ID != "" {
-			ids[strings.ToLower(t.ID)] = true
+			ids[lower(t.ID)] = true
 		}
 	}
 	for i := range inv.Certificates {
 		c := &inv.Certificates[i]
-		j.named[c] = slices.ContainsFunc(c.Grants, func(g string) bool { return ids[strings.ToLower(g)] })
+		j.named[c] = slices.ContainsFunc(c.Grants, func(g string) bool { return ids[lower(g)] })
 	}
 	for i := range j.after {
 		t := &j.after[i]
@@ -89,7 +89,7 @@ func newJudge(p *Plan, inv Inventory, st *State, before, after []Tie) *judge {
 	return j
 }
 
-func (t *Tie) key() string { return string(t.Kind) + "\x00" + strings.ToLower(t.Principal) }
+func (t *Tie) key() string { return string(t.Kind) + "\x00" + lower(t.Principal) }
 
 // incomplete says once that a plan is not the whole plan.
 func (j *judge) incomplete() {
@@ -210,11 +210,11 @@ func (j *judge) follows(f judged) bool {
 		case u == nil || u == t:
 		case slices.Contains(g.heirs, t.From.Change):
 			return true
-		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && u.From.Change == t.From.Change) && strings.EqualFold(u.Principal, t.Principal) && bound(t.Kind):
+		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && u.From.Change == t.From.Change) && alike(u.Principal, t.Principal) && bound(t.Kind):
 			return true
 		case u.Kind == KindZone && t.Kind == KindGrant && g.Class == Lost && len(u.Scope) > 0 && u.Scope.Covers(t.Scope):
 			return true
-		case t.Via != "" && u.Kind == KindGrant && u.Via == "" && strings.EqualFold(u.Principal, t.Via) && u.Scope.Covers(t.Scope):
+		case t.Via != "" && u.Kind == KindGrant && u.Via == "" && alike(u.Principal, t.Via) && u.Scope.Covers(t.Scope):
 			return true
 		}
 	}
@@ -233,7 +233,7 @@ func bound(k Kind) bool { return k == KindGrant || k == KindTrust || k == KindCr
 
 // fingerprint of what happens to a tie: neither the plan nor the address, nor what else happens, nor dates.
 func (t *Tie) fingerprint(c Class) string {
-	return fingerprint(string(c), string(t.Kind), strings.ToLower(t.Principal), strconv.Itoa(int(t.Rights)), strings.ToLower(t.Scope.String()), t.Condition)
+	return fingerprint(string(c), string(t.Kind), lower(t.Principal), strconv.Itoa(int(t.Rights)), lower(t.Scope.String()), t.Condition)
 }
 
 // fingerprint hashes parts so that no two lists of parts give the same input.

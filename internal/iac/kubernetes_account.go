@@ -35,7 +35,7 @@ func (s *State) workload(r *Side, o object, id, doubt string) Tie {
 		}
 	}
 	if b := s.counterpart(r); b != nil && s.After && doubt == "" {
-		if was := s.other.identityOf(b); was != "" && id != "" && !strings.EqualFold(was, id) && !s.may(id) {
+		if was := s.other.identityOf(b); was != "" && id != "" && !alike(was, id) && !s.may(id) {
 			t.Doubt = "it acts as " + id + " then and no longer as " + was + ", and the plan does not show that this one may write challenges"
 		}
 	}
@@ -74,7 +74,7 @@ func (s *State) may(id string) bool {
 		for _, t := range read(s, r) {
 			if t.Kind == KindGrant && t.Doubt == "" && len(t.Unknown) == 0 && t.Rights&RightWrite != 0 &&
 				slices.ContainsFunc(names, func(n string) bool {
-					return n != "" && (strings.EqualFold(n, t.Principal) || slices.ContainsFunc(t.Also, func(a string) bool { return strings.EqualFold(a, n) }))
+					return n != "" && (alike(n, t.Principal) || slices.ContainsFunc(t.Also, func(a string) bool { return alike(a, n) }))
 				}) {
 				return true
 			}

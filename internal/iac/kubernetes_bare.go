@@ -51,7 +51,7 @@ func (s *State) granted(o object) bool {
 
 // issuedAs reports whether an issuer of this side names a client id.
 func (s *State) issuedAs(client string) bool {
-	client = strings.ToLower(client)
+	client = lower(client)
 	for _, kind := range []string{"kubernetes_manifest", "kubectl_manifest"} {
 		for _, r := range s.Of(kind) {
 			p := s.document(r)

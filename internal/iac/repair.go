@@ -115,9 +115,9 @@ func gapRepair(t *Tie, f fate) string {
 // name does.
 func single(t, u *Tie) bool {
 	if t.Object != "" && u.Object != "" {
-		return strings.EqualFold(t.Object, u.Object)
+		return alike(t.Object, u.Object)
 	}
-	if !t.Same(u) || !strings.EqualFold(t.Permission, u.Permission) {
+	if !t.Same(u) || !alike(t.Permission, u.Permission) {
 		return false
 	}
 	name := u.From.Text("name")

@@ -2,7 +2,6 @@ package iac
 
 import (
 	"encoding/json"
-	"strings"
 )
 
 // State is one side of a plan: the resources as they are before it, or as they will be after it.
@@ -78,7 +77,7 @@ func (s *State) Find(attribute, value string, types ...string) *Side {
 	}
 	for _, t := range types {
 		for _, r := range s.byType[t] {
-			if strings.EqualFold(r.Text(attribute), value) {
+			if alike(r.Text(attribute), value) {
 				return r
 			}
 		}

@@ -36,7 +36,7 @@ type Path []string
 
 // PathOf splits an id such as "/subscriptions/S/resourceGroups/G" at its slashes.
 func PathOf(id string) Path {
-	return strings.FieldsFunc(strings.ToLower(id), func(r rune) bool { return r == '/' })
+	return strings.FieldsFunc(lower(id), func(r rune) bool { return r == '/' })
 }
 
 // Covers reports whether q lies within p or is p.
@@ -45,7 +45,7 @@ func (p Path) Covers(q Path) bool {
 		return false
 	}
 	for i := range p {
-		if !strings.EqualFold(p[i], q[i]) {
+		if !alike(p[i], q[i]) {
 			return false
 		}
 	}
@@ -137,11 +137,11 @@ type Tie struct {
 
 // Same reports whether two ties are the same, wherever they come from.
 func (t *Tie) Same(u *Tie) bool {
-	return t.Kind == u.Kind && strings.EqualFold(t.Principal, u.Principal) && t.Rights == u.Rights && t.Scope.String() == u.Scope.String() && t.Condition == u.Condition
+	return t.Kind == u.Kind && alike(t.Principal, u.Principal) && t.Rights == u.Rights && t.Scope.String() == u.Scope.String() && t.Condition == u.Condition
 }
 
 // Covers reports whether u holds wherever t holds: t allows at least as much, at least as widely, under no condition
 // that u does not have.
 func (t *Tie) Covers(u *Tie) bool {
-	return t.Kind == u.Kind && strings.EqualFold(t.Principal, u.Principal) && t.Rights&u.Rights == u.Rights && t.Scope.Covers(u.Scope) && (t.Condition == "" || t.Condition == u.Condition)
+	return t.Kind == u.Kind && alike(t.Principal, u.Principal) && t.Rights&u.Rights == u.Rights && t.Scope.Covers(u.Scope) && (t.Condition == "" || t.Condition == u.Condition)
 }

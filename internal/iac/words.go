@@ -284,7 +284,7 @@ func narrowed(t *Tie, f fate) string {
 }
 
 func was(t, u *Tie) string {
-	if strings.EqualFold(right(t), right(u)) {
+	if alike(right(t), right(u)) {
 		return t.cause().Address + " changes"
 	}
 	return right(t) + " before, " + right(u) + " after"
