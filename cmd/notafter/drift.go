@@ -132,6 +132,34 @@ type driftReport struct {
 	At      time.Time      `json:"at"`
 	Verdict assure.Verdict `json:"verdict"`
 	Grants  []grant        `json:"grants"`
+	// Unasked are what should have been asked about, and why it could not be.
+	Unasked []unaskedOf `json:"unasked,omitempty"`
+}
+
+type unaskedOf struct {
+	Renewer     string `json:"renewer"`
+	Certificate string `json:"certificate"` // the first of several for which the same stood in the way
+	Why         string `json:"why"`
+}
+
+// unasked are the renewers that were to be asked about and of which no answer tells why that did not work. What the cloud
+// refused or left open stands among the grants.
+func unasked(list []provable, asked []assure.Attempt, grants []grant) (out []unaskedOf) {
+	for _, a := range asked {
+		i := slices.IndexFunc(list, func(x provable) bool { return x.name == a.Certificate })
+		if i < 0 || a.Outcome == assure.Done {
+			continue
+		}
+		u := unaskedOf{list[i].renewer, a.Certificate, clip(detailOf(a), 300)}
+		if t := blindIn(a); t != nil {
+			u.Why = clip(t.Detail, 300)
+		}
+		told := slices.ContainsFunc(grants, func(g grant) bool { return g.Renewer == u.Renewer && g.Verdict != assure.Upheld })
+		if !told && !slices.ContainsFunc(out, func(o unaskedOf) bool { return o.Renewer == u.Renewer && o.Why == u.Why }) {
+			out = append(out, u)
+		}
+	}
+	return out
 }
 
 func (p *program) runDrift(ctx context.Context, o driftOptions, renewers []string) error {
@@ -158,8 +186,9 @@ func (p *program) runDrift(ctx context.Context, o driftOptions, renewers []strin
 			return misuse("renewer %q: no certificate is renewed by it", clip(r, 60))
 		}
 	}
+	var asked []assure.Attempt
 	if !o.recorded {
-		if _, err := c.climb(ctx, p.sign(o.who), asks, nil); err != nil {
+		if asked, err = c.climb(ctx, p.sign(o.who), asks, nil); err != nil {
 			return err
 		}
 	}
@@ -181,7 +210,8 @@ func (p *program) runDrift(ctx context.Context, o driftOptions, renewers []strin
 		}
 		r.Grants = append(r.Grants, g)
 	}
-	if len(r.Grants) == 0 {
+	r.Unasked = unasked(list, asked, r.Grants)
+	if r.Verdict != assure.Broken && (len(r.Grants) == 0 || len(r.Unasked) > 0) {
 		r.Verdict = assure.Unknown
 	}
 	if o.format == "json" {
@@ -196,7 +226,7 @@ func (p *program) runDrift(ctx context.Context, o driftOptions, renewers []strin
 		r.text(outputOf(p))
 	}
 	switch {
-	case len(r.Grants) == 0:
+	case len(r.Grants) == 0 && len(r.Unasked) == 0:
 		return status{code: exitUnknown, err: errors.New("nobody can be asked about these permissions: the rung permission is off, or there is no answer on record")}
 	case r.Verdict == assure.Broken:
 		return status{code: exitBroken}
@@ -266,6 +296,13 @@ func (r driftReport) text(out output) {
 		if g.By != "" {
 			paragraph(out, "  ", fmt.Sprintf("Accepted by %s: %s", g.By, g.Reason))
 		}
+	}
+	for _, u := range r.Unasked {
+		why := u.Why
+		if why != "" {
+			why = ": " + why
+		}
+		paragraph(out, out.paint(verdictStyle(assure.Unknown), "?")+" ", fmt.Sprintf("%s: the cloud could not be asked about %s%s", u.Renewer, u.Certificate, why))
 	}
 	for _, name := range order {
 		paragraph(out, out.paint(bold, "→")+" ", "Give it back; or if it is meant: notafter drift accept "+name+" --reason WHY")

@@ -10,6 +10,7 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/lab/arm"
 	"github.com/notafter/notafter/internal/lab/estate"
+	"github.com/notafter/notafter/internal/lab/zones"
 )
 
 // A grant is deleted, and nothing in code, state or plan says so; a broader one covers for it; that one is accepted, and
@@ -70,6 +71,33 @@ func TestDrift(t *testing.T) {
 	says(t, out, "Accepted by ana: one role for the group")
 }
 
+// Who was asked to ask and could not says what kept it from that.
+func TestDriftThatCouldNotAsk(t *testing.T) {
+	g := newProvingGround(t)
+	fault := func(f zones.Fault) {
+		t.Helper()
+		for _, s := range []string{"ns1.", "ns2.", "ns3."} {
+			if err := g.Zones.Fault(s+estate.AzureZone, "", f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fault(zones.Refused)
+	out, _ := g.run(exitUnknown, "drift", "-c", g.file)
+	says(t, out, "? azure: the cloud could not be asked about shop: no name server of "+estate.AzureZone+" answers for it")
+	out, _ = g.run(exitUnknown, "drift", "-c", g.file, "-o", "json")
+	var r driftReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Verdict != assure.Unknown || len(r.Unasked) != 1 || r.Unasked[0].Renewer != "azure" || r.Unasked[0].Why == "" {
+		t.Errorf("%v: %s", err, out)
+	}
+	fault(zones.None)
+	g.run(exitUpheld, "drift", "-c", g.file)
+	// An answer from before does not stand for the one that could not be had now.
+	fault(zones.Refused)
+	out, _ = g.run(exitUnknown, "drift", "-c", g.file)
+	says(t, out, "? azure: the cloud could not be asked about shop: ")
+}
+
 // planned is a resource of a plan that is left alone ("no-op") or deleted.
 func planned(kind, name string, before map[string]any, action string) map[string]any {
 	change := map[string]any{"actions": []string{action}, "before": before, "after": before}
@@ -116,7 +144,10 @@ func TestDriftOfAPlan(t *testing.T) {
 		t.Errorf("nothing that matters has drifted, and it says %s", out)
 	}
 	out, _ = g.run(exitBroken, "drift", "--plan", plan(resource("azurerm_role_assignment", "cm", grant, "delete")))
-	says(t, out, "azurerm_role_assignment.cm", "4f1c")
+	says(t, out, "azurerm_role_assignment.cm", "4f1c", "was deleted outside the code")
+	if strings.Contains(out, "this plan") {
+		t.Errorf("what the plan would do about it was not asked, and it says %s", out)
+	}
 	_, errs := g.run(exitUsage, "drift", "--plan", filepath.Join(t.TempDir(), "none.json"))
 	says(t, errs, "read the plan")
 
