@@ -25,7 +25,7 @@ func (p *program) runDriftOfPlan(ctx context.Context, o driftOptions) error {
 // is.
 func (p *program) tellDrift(o driftOptions, plan *iac.Plan, name string) error {
 	still := *plan
-	still.Changes = nil
+	still.Changes, still.Past = nil, true
 	for _, c := range plan.Changes {
 		if c.Before == nil {
 			continue

@@ -276,10 +276,23 @@ func azureCluster(st *State, r *Side) (out []Tie) {
 		Stale:  "it gets another OIDC issuer, which federated credentials do not name",
 		Effect: "its workloads can no longer sign in to Azure",
 	}
+	// What is switched off is named: a cluster changes for many reasons.
+	off := func(setting string) bool {
+		a := st.counterpart(r)
+		return a != nil && !st.After && a.Known(setting) && a.Text(setting) != "true"
+	}
+	if off("oidc_issuer_enabled") {
+		t.Effect = "it has no OIDC issuer any more (oidc_issuer_enabled = false), and " + t.Effect
+		t.Repair = "Leave oidc_issuer_enabled = true of " + r.Address() + "."
+	}
 	out = append(out, t)
 	if r.Text("workload_identity_enabled") == "true" {
-		t.Condition, t.Stale = "workload identity", ""
+		t.Condition, t.Stale, t.Repair = "workload identity", "", ""
 		t.Effect = "its pods no longer get the tokens with which they sign in to Azure"
+		if off("workload_identity_enabled") {
+			t.Effect += " (workload_identity_enabled = false)"
+			t.Repair = "Leave workload_identity_enabled = true of " + r.Address() + "."
+		}
 		out = append(out, t)
 	}
 	return out

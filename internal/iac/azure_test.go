@@ -52,7 +52,10 @@ func TestAzureIdentities(t *testing.T) {
 			"unknown azurerm_federated_identity_credential.cm: The trust by which a workload acts as the identity cert-manager is destroyed first and made again, and whether as before nobody can tell: its condition is known only after the apply.",
 		}},
 		{name: "azure/cluster-loses-workload-identity", changes: append(all[:3:3], updates("azurerm_kubernetes_cluster.aks", cluster, azWith(cluster, attrs{"workload_identity_enabled": false}))), want: []string{
-			"lost azurerm_kubernetes_cluster.aks: Renewal stops: the trust by which a workload acts as an identity of Azure in the cluster aks changes, so its pods no longer get the tokens with which they sign in to Azure. Nothing shows it until certificates end.",
+			"lost azurerm_kubernetes_cluster.aks: Renewal stops: the trust by which a workload acts as an identity of Azure in the cluster aks changes, so its pods no longer get the tokens with which they sign in to Azure (workload_identity_enabled = false). Nothing shows it until certificates end.",
+		}},
+		{name: "azure/cluster-loses-its-issuer", changes: append(all[:3:3], updates("azurerm_kubernetes_cluster.aks", cluster, azWith(cluster, attrs{"oidc_issuer_enabled": false, "oidc_issuer_url": ""}))), want: []string{
+			"lost azurerm_kubernetes_cluster.aks: Renewal stops: the trust by which a workload acts as an identity of Azure in the cluster aks changes, so it has no OIDC issuer any more (oidc_issuer_enabled = false), and its workloads can no longer sign in to Azure. Nothing shows it until certificates end.",
 		}},
 		{name: "azure/cluster-made-again", changes: append(all[:3:3], replaces("azurerm_kubernetes_cluster.aks", cluster, azWith(cluster, attrs{"oidc_issuer_url": nil}), attrs{"oidc_issuer_url": true, "id": true})), want: []string{
 			"lost azurerm_kubernetes_cluster.aks: Renewal stops: the trust by which a workload acts as an identity of Azure in the cluster aks is made anew, and it gets another OIDC issuer, which federated credentials do not name. Nothing shows it until certificates end.",

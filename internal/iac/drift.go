@@ -44,7 +44,7 @@ func (j *judge) drifted() {
 					continue
 				}
 			}
-			now.drift = true
+			now.drift, now.past = true, j.plan.Past
 			j.add(&t, now, rest)
 		}
 	}

@@ -256,6 +256,20 @@ func TestKubernetesIssuers(t *testing.T) {
 			kMeta("shop", "shop", "spec", []any{attrs{"tls": []any{attrs{"hosts": []any{"shop.example.com"}, "secret_name": "shop-tls"}}, "rule": []any{attrs{"host": "shop.example.com"}}}}))}, want: []string{
 			`lost kubernetes_manifest.shop: Renewal stops: the Certificate shop/shop is destroyed, so nobody renews what the secret shop-tls holds. Nothing shows it until certificates end.`,
 		}},
+		// What a manifest says may come from what is only known after the apply.
+		{name: "kubernetes/certificate-content-unknown", changes: []Change{change(Update, "kubernetes_manifest.shop", kCertificate("shop"), attrs{}, attrs{"manifest": true, "object": true})}, want: []string{
+			`unknown kubernetes_manifest.shop: The Certificate shop/shop changes, and nobody can tell whether renewal goes on: its content is known only after the apply.`,
+		}},
+		{name: "kubernetes/certificate-secret-unknown", changes: []Change{change(Update, "kubernetes_manifest.shop", kCertificate("shop"), kCertificate("shop"), attrs{"manifest": attrs{"spec": attrs{"secretName": true}}, "object": true})}, want: []string{
+			`unknown kubernetes_manifest.shop: The Certificate shop/shop changes, and nobody can tell whether renewal goes on: its content is known only after the apply.`,
+		}},
+		{name: "kubernetes/certificate-known", changes: []Change{change(Update, "kubernetes_manifest.shop", kCertificate("shop"), kCertificate("shop"), attrs{"object": true})}},
+		{name: "kubernetes/crd-content-unknown", changes: []Change{change(Update, "kubectl_manifest.crd", attrs{"yaml_body": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: certificates.cert-manager.io}\n"}, attrs{}, attrs{"yaml_body": true})}, want: []string{
+			`unknown kubectl_manifest.crd: The CRD certificates.cert-manager.io changes, and nobody can tell whether renewal goes on: its content is known only after the apply.`,
+		}},
+		{name: "kubernetes/issuer-content-unknown", changes: []Change{change(Update, kIssuer, kACME(letsEncrypt, kSolver("example.com", "x")), attrs{}, attrs{"manifest": true, "object": true})}, want: []string{
+			`unknown kubernetes_manifest.letsencrypt: The cluster issuer letsencrypt changes, and nobody can tell whether renewal goes on: what it says is known only after the apply.`,
+		}},
 	})
 }
 

@@ -72,8 +72,12 @@ func (s *State) definition(r *Side, p paper) []Tie {
 		return nil
 	}
 	o := object{kind: p.kind, name: p.name}
+	var unknown []Part
+	if p.blank {
+		unknown = []Part{PartContent}
+	}
 	return []Tie{{
-		Kind: KindSolver, Principal: "crd " + p.name, Who: "the CRD " + p.name, Scope: s.cluster(r, o),
+		Unknown: unknown, Kind: KindSolver, Principal: "crd " + p.name, Who: "the CRD " + p.name, Scope: s.cluster(r, o),
 		Effect: "every object of the cluster that it defines is deleted with it", Stale: "the objects that it defines are deleted with the old one",
 		Repair: "Keep the CRD, whatever becomes of who installed it.",
 	}}

@@ -9,12 +9,13 @@ import (
 	"strings"
 )
 
-// paper is a manifest: what it is, what it says, and whether all of it is known.
+// paper is a manifest: what it is, and what it says.
 type paper struct {
 	object
 	group string // "cert-manager.io"
 	body  map[string]any
-	vague bool
+	// vague says that not all of it is known, blank that nothing is of what the object is for.
+	vague, blank bool
 }
 
 // document reads the manifest of a resource. One whose text is not known before the apply has the name that it had.
@@ -39,6 +40,7 @@ func paperOf(r *Side) paper {
 		if body := r.Text("yaml_body"); body == "" || worthReading.MatchString(body) {
 			m, err := documentOf(body)
 			p.body, p.vague = m, err != nil || !r.Known("yaml_body")
+			p.blank = !r.Known("yaml_body")
 		}
 		if ns := r.Text("override_namespace"); ns != "" {
 			p.namespace = ns
@@ -49,6 +51,8 @@ func paperOf(r *Side) paper {
 			v, known = r.Get("object")
 		}
 		p.body, _ = v.(map[string]any)
+		_, spec := r.Get("manifest", "spec")
+		p.blank = !known || !spec || !r.Known("manifest", "spec", "secretName")
 		p.vague = !known || !r.Known("manifest", "spec") || !r.Known("manifest", "metadata") || !r.Known("manifest", "kind")
 	}
 	p.kind = strings.ToLower(scalar(dig(p.body, "kind")))
@@ -328,7 +332,7 @@ func (p paper) solvers() []solver {
 // tell, unless something that stays still serves its secret.
 func (s *State) certificate(r *Side, p paper) []Tie {
 	secret := scalar(dig(p.body, "spec", "secretName"))
-	if s.retired(p.namespace, secret) {
+	if !p.blank && s.retired(p.namespace, secret) {
 		return nil
 	}
 	names, _ := dig(p.body, "spec", "dnsNames").([]any)
@@ -343,6 +347,9 @@ func (s *State) certificate(r *Side, p paper) []Tie {
 	}
 	if s.served(p.namespace, secret) {
 		t.Doubt = ""
+	}
+	if p.blank {
+		t.Unknown = []Part{PartContent}
 	}
 	return []Tie{t}
 }

@@ -19,6 +19,8 @@ type Plan struct {
 	Changes []Change
 	// Drift is what happened to those since the last apply.
 	Drift []Change
+	// Past says that only what has happened is judged, and not what the plan would do about it.
+	Past bool
 	// Seen counts all managed resources of the plan, Changing those of them that the plan changes.
 	Seen, Changing int
 }

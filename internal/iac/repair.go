@@ -69,6 +69,8 @@ func unknownRepair(c *Change, f fate) string {
 func (j *judge) lostRepair(t *Tie, f fate) string {
 	c := t.cause()
 	switch {
+	case f.past:
+		return "Bring it back: apply a plan that is not -refresh-only, if the code still holds it; otherwise put it into the code again:\n\nresource " + quote(c.Type) + " " + quote(resourceName(c.Address)) + " {\n  # as it was\n}"
 	case f.drift:
 		return "Bring it back: make a plan that is not -refresh-only, if the code still holds it; otherwise put it into the code again:\n\nresource " + quote(c.Type) + " " + quote(resourceName(c.Address)) + " {\n  # as it was\n}"
 	case f.taker != nil:

@@ -66,6 +66,7 @@ const (
 	PartRights    Part = "permission"
 	PartScope     Part = "scope"
 	PartCondition Part = "condition"
+	PartContent   Part = "content" // all that it says
 )
 
 // Tie is one thing that renewal rests on (or, of KindBlock, that stops it), as one side of a plan has it. Two ties are

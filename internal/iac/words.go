@@ -215,6 +215,8 @@ func lost(t *Tie, f fate) string {
 	stale := t.Stale != "" && c.Makes()
 	var s string
 	switch {
+	case f.drift && f.past:
+		return thing(t) + " was deleted outside the code"
 	case f.drift:
 		return thing(t) + " was deleted outside the code, and this plan does not bring it back"
 	case f.taker == t:
@@ -351,7 +353,7 @@ func unknown(t *Tie, f fate, rest []*Certificate) string {
 	case t.Kind == KindBlock:
 		return fmt.Sprintf("%s. Nobody can tell from this plan whether %s: %s.", capital(blocked(t)), on, f.why)
 	case f.was != "":
-		what := lost(&Tie{Kind: t.Kind, Principal: t.Principal, Who: t.Who, Rights: t.Rights, Permission: t.Permission, Scope: t.Scope, At: t.At, Place: t.Place, From: t.From, Stale: t.Stale}, fate{class: f.was, taker: f.taker, twin: f.twin, drift: f.drift})
+		what := lost(&Tie{Kind: t.Kind, Principal: t.Principal, Who: t.Who, Rights: t.Rights, Permission: t.Permission, Scope: t.Scope, At: t.At, Place: t.Place, From: t.From, Stale: t.Stale}, fate{class: f.was, taker: f.taker, twin: f.twin, drift: f.drift, past: f.past})
 		switch f.was {
 		case Narrowed:
 			what = narrowed(t, f)
