@@ -67,7 +67,9 @@ func cloudflareRecords(s *State) []dnsRecord {
 	return once(s, "cloudflare records", func() (out []dnsRecord) {
 		for _, k := range []string{"cloudflare_record", "cloudflare_dns_record"} {
 			for _, r := range s.Of(k) {
-				out = append(out, s.cloudflareRecordOf(r))
+				if !s.doomed(r) {
+					out = append(out, s.cloudflareRecordOf(r))
+				}
 			}
 		}
 		return out
@@ -106,6 +108,9 @@ func (s *State) cloudflareRecordOf(r *Side) dnsRecord {
 }
 
 func cloudflareRecord(s *State, r *Side) []Tie {
+	if r.Text("type") == "CAA" && s.doomed(r) {
+		return nil
+	}
 	return recordTies(s, s.cloudflareRecordOf(r), cloudflareRecords)
 }
 

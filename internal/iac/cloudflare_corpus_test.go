@@ -90,7 +90,10 @@ func cloudflareScenes() []scene {
 		{name: "cloudflare/zone-replaced", changes: []Change{keeps(tokenAt, old), replaces("cloudflare_zone.main", zone4, without(zone4, "id", "name_servers"), unknowns("id", "name_servers"))}},
 		{name: "cloudflare/caa-added", changes: []Change{keeps(tokenAt, now), zone, change(Create, "cloudflare_dns_record.caa", nil, without(caa("digicert.com"), "id"), unknowns("id"))}},
 		{name: "cloudflare/caa-second-value", changes: []Change{keeps(tokenAt, now), zone, keeps("cloudflare_dns_record.caa", caa("letsencrypt.org")), change(Create, "cloudflare_dns_record.caa2", nil, without(caa("digicert.com"), "id"), unknowns("id"))}},
-		{name: "cloudflare/caa-value-removed", changes: []Change{keeps(tokenAt, now), zone, deletes("cloudflare_dns_record.caa", caa("letsencrypt.org")), keeps("cloudflare_dns_record.caa2", caa("digicert.com"))}},
+		{name: "cloudflare/caa-value-removed", changes: []Change{keeps(tokenAt, now), zone, deletes("cloudflare_dns_record.caa", caa("letsencrypt.org")), keeps("cloudflare_dns_record.caa2", with(caa("digicert.com"), "id", "caa2"))}},
+		{name: "cloudflare/caa-imported-elsewhere", changes: []Change{
+			keeps(tokenAt, now), zone, deletes("cloudflare_record.caa", caa("letsencrypt.org")), keeps("cloudflare_dns_record.caa", caa("letsencrypt.org")), keeps("cloudflare_dns_record.caa2", with(caa("digicert.com"), "id", "caa2")),
+		}},
 		{name: "cloudflare/challenge-cname-removed", changes: []Change{zone, deletes("cloudflare_record.challenge", with(record("_acme-challenge.shop", "CNAME", "shop.acme.example.net"), "hostname", "_acme-challenge.shop.example.com"))}},
 		{name: "cloudflare/challenge-txt-added", changes: []Change{zone, change(Create, "cloudflare_dns_record.challenge", nil, without(record("_acme-challenge.shop.example.com", "TXT", `"x"`), "id"), unknowns("id"))}},
 		{name: "cloudflare/signing-off", changes: []Change{zone, deletes("cloudflare_zone_dnssec.main", attrs{"zone_id": cfZone, "status": "active"})}},

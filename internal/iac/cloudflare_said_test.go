@@ -59,6 +59,9 @@ var cloudflareSaid = map[string][]string{
 	"cloudflare/caa-value-removed": {
 		"blocked cloudflare_dns_record.caa2: Renewal by any other authority is blocked: a CAA record on example.com forbids more than before, and it lets only digicert.com issue for example.com. Nothing shows it until certificates end.",
 	},
+	"cloudflare/caa-imported-elsewhere": {
+		"blocked cloudflare_dns_record.caa2: Renewal by any other authority is blocked: a CAA record on example.com forbids more than before, and it lets only digicert.com issue for example.com. Nothing shows it until certificates end.",
+	},
 	"cloudflare/challenge-cname-removed": {
 		"lost cloudflare_record.challenge: Renewal stops: the CNAME record _acme-challenge.shop.example.com is destroyed, so the authority no longer finds the challenges of shop.example.com, which are answered where this alias leads. Nothing shows it until certificates end.",
 	},

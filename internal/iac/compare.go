@@ -35,6 +35,15 @@ func rank(c Class) int { return slices.Index(Classes(), c) }
 // fate finds what becomes of a tie: the best of everything that covers it afterwards. A tie that several others cover
 // only together, by its single rights, is as well off as the worst of these rights.
 func (j *judge) fate(t *Tie) fate {
+	f := j.become(t)
+	if f.class == Safe && t.By != nil && t.By.Change.Forgets() && (f.by == nil || f.by.From.Change == t.From.Change) {
+		return fate{class: Orphaned} // what decides about it lives on without protection
+	}
+	return f
+}
+
+// become is fate, with regard to the tie's own resource alone.
+func (j *judge) become(t *Tie) fate {
 	if t.From.Change.Do == UnknownAction {
 		return fate{class: Unknown, why: "this version does not know what the plan does to it"}
 	}
@@ -344,29 +353,6 @@ func (j *judge) changed(u *Tie) bool {
 		}
 	}
 	return true
-}
-
-// twins reports whether two ties come of one and the same object, which stands at two addresses: it was imported at the
-// second while the first was left to be destroyed, and goes with it. Where a tie carries no id of its own, that of the
-// resource tells, unless the other one is made anew.
-func twins(t, u *Tie) bool {
-	c, d := t.From.Change, u.From.Change
-	if c == d {
-		return false
-	}
-	if t.ID != "" && alike(t.ID, u.ID) {
-		return true
-	}
-	a, b := text(c.Before["id"]), text(d.Before["id"])
-	return a != "" && a == b && !d.Makes() && lineage(c.Type) == lineage(d.Type)
-}
-
-// lineage is the name of a type without regard to its generation, which share their objects and ids.
-func lineage(kind string) string {
-	if kind == "cloudflare_record" {
-		return "cloudflare_dns_record"
-	}
-	return strings.TrimSuffix(kind, "_v1")
 }
 
 // azure reports whether a resource is Azure's.

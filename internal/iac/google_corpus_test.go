@@ -242,6 +242,12 @@ func TestGoogleRoles(t *testing.T) {
 		{name: "google/custom-role-removed", changes: []Change{grant, deletes("google_project_iam_custom_role.dns", gRole(gEverything...))}, want: []string{
 			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges, which goes with google_project_iam_custom_role.dns, on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
 		}},
+		{name: "google/custom-role-imported-elsewhere", changes: []Change{grant, deletes("google_project_iam_custom_role.dns", altered(gRole(gEverything...), "id", gCustom)), keeps("google_project_iam_custom_role.same", altered(gRole(gEverything...), "id", gCustom))}, want: []string{
+			`lost google_project_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges, which goes with google_project_iam_custom_role.dns, on project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.`,
+		}},
+		{name: "google/custom-role-forgotten", changes: []Change{grant, change(Forget, "google_project_iam_custom_role.dns", altered(gRole(gEverything...), "id", gCustom), nil, nil)}, want: []string{
+			`orphaned google_project_iam_custom_role.dns: Renewal goes on, but no plan will show when that ends: projects/shop-prod/roles/challenges of cert-manager@shop-prod.iam.gserviceaccount.com on project shop-prod rests on google_project_iam_custom_role.dns, which leaves the state and lives on.`,
+		}},
 		{name: "google/custom-role-not-in-plan", changes: []Change{deletes(gcm, gGrant(gCustom, gmember))}, want: []string{
 			`unknown google_project_iam_member.cm: cert-manager@shop-prod.iam.gserviceaccount.com loses projects/shop-prod/roles/challenges on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: what the custom role projects/shop-prod/roles/challenges allows is not in the plan.`,
 		}},

@@ -45,6 +45,9 @@ func (s *State) edited(t *Tie, role string) {
 	if c == nil || s.After || s.other == nil || c.Change.Do == NoOp {
 		return
 	}
+	if c.Change.Forgets() {
+		t.By = c
+	}
 	switch after, doubt := s.other.rights(role); {
 	case doubt != "" || after&t.Rights == t.Rights:
 	case after&RightWrite == 0 && c.Change.Destroys():
@@ -69,6 +72,9 @@ func (s *State) customRole(role string) *Side {
 		kind, attribute = "google_organization_iam_custom_role", "org_id"
 	}
 	for _, c := range s.Of(kind) {
+		if s.doomed(c) {
+			continue
+		}
 		if strings.EqualFold(c.Text("role_id"), parts[3]) && (c.Text(attribute) == "" || strings.EqualFold(last(c.Text(attribute)), parts[1])) {
 			return c
 		}

@@ -32,7 +32,7 @@ func (j *judge) repair(t *Tie, f fate) string {
 		return gapRepair(t, f)
 	case Orphaned:
 		if c.Do == Forget {
-			return "Keep the resource in the code. If other code is to look after it, import it there first, and answer for this finding with an override:\n\n" + j.imported(c, orElse(t.ID, importID(c)))
+			return "Keep the resource in the code. If other code is to look after it, import it there first, and answer for this finding with an override:\n\n" + j.imported(c, orElse(t.idOf(c), importID(c)))
 		}
 		return "Undo what forces the replacement, or import the old one where it is to be kept."
 	case Blocked:
@@ -174,4 +174,12 @@ func resourceName(address string) string {
 		address = address[:i]
 	}
 	return address[strings.LastIndex(address, ".")+1:]
+}
+
+// idOf is the id of the object of a change that is the cause of what happens to a tie.
+func (t *Tie) idOf(c *Change) string {
+	if c != t.From.Change {
+		return text(c.Before["id"])
+	}
+	return t.ID
 }

@@ -25,7 +25,11 @@ func (j *judge) summary(t *Tie, f fate, rest []*Certificate) string {
 			return s
 		}
 	case Orphaned:
-		return names(rest, "goes on renewing", "go on renewing", "Renewal goes on") + ", but no plan will show when that ends: " + thing(t) + " leaves the state and lives on."
+		what := thing(t) + " leaves the state and lives on"
+		if c := t.cause(); c != t.From.Change {
+			what = thing(t) + " rests on " + c.Address + ", which leaves the state and lives on"
+		}
+		return names(rest, "goes on renewing", "go on renewing", "Renewal goes on") + ", but no plan will show when that ends: " + what + "."
 	case Blocked:
 		none := "Renewal is blocked"
 		if len(t.Members) > 0 {
