@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,8 +72,36 @@ func findPlan(command []string, named string) (*savedPlan, error) {
 	if named != "" {
 		return nil, misuse("the command does not apply %s: a plan that is judged must be the one that is applied", clip(named, 60))
 	}
+	if i := lastArgument(command, s.verb); i > 0 {
+		name := clip(from(command[i]), 120)
+		info, err := os.Stat(from(command[i]))
+		switch {
+		case err != nil && errors.Is(err, fs.ErrNotExist):
+			return nil, misuse("%s is not there: want the file that %s plan -out=FILE wrote", name, filepath.Base(command[0]))
+		case err != nil:
+			return nil, misuse("find the plan: %s", err)
+		case info.IsDir():
+			return nil, misuse("%s is a directory: want the file that %s plan -out=FILE wrote", name, filepath.Base(command[0]))
+		default:
+			return nil, misuse("%s is no saved plan: want the file that %s plan -out=FILE wrote (an encrypted one is named by --plan)", name, filepath.Base(command[0]))
+		}
+	}
 	return nil, misuse("the command applies no saved plan: it would plan for itself, and nobody could judge that before. Save one with -out, and apply it: %s plan -out=plan.tfplan && notafter apply -- %s apply plan.tfplan (an encrypted one is named by --plan)",
 		filepath.Base(command[0]), filepath.Base(command[0]))
+}
+
+// withValue are flags of apply whose value may stand in an argument of its own.
+var withValue = []string{"var", "var-file", "target", "exclude", "replace", "state", "state-out", "backup", "parallelism", "lock-timeout"}
+
+// lastArgument is where in a command the last argument stands that is neither a flag nor the value of one; 0 when there is
+// none.
+func lastArgument(command []string, verb int) int {
+	i := len(command) - 1
+	if i > verb && !strings.HasPrefix(command[i], "-") &&
+		!(strings.HasPrefix(command[i-1], "-") && slices.Contains(withValue, strings.TrimLeft(command[i-1], "-"))) {
+		return i
+	}
+	return 0
 }
 
 func beginsWith(file string, magic []byte) bool {
