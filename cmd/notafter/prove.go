@@ -93,7 +93,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	}
 	t, err := parseAt("--since", s, now)
 	if err != nil {
-		return t, usageError{err}
+		return t, misuse("--since %q is not a time: want one such as 2026-10-08T15:00:00Z, a date, or how long ago, such as 10m", clip(s, 60))
 	}
 	if t.After(now.Add(time.Minute)) { // clocks differ by a little
 		return t, misuse("--since %s has not come yet", clip(s, 60))

@@ -175,7 +175,7 @@ func TestProveRefusesWhatCannotBeMeant(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"prove", "--since", "yesterday"}, "--since \"yesterday\" is not a time"},
+		{[]string{"prove", "--since", "yesterday"}, "--since \"yesterday\" is not a time: want one such as 2026-10-08T15:00:00Z, a date, or how long ago, such as 10m"},
 		{[]string{"prove", "--since", "+1h"}, "has not come yet"},
 		{[]string{"prove", "-o", "xml"}, "want text or json"},
 		{[]string{"prove", "--interval", "0s"}, "--interval"},
