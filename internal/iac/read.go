@@ -139,6 +139,12 @@ func (in *intake) read() error {
 		}
 		return err
 	}
+	if at := in.s.offset(); c == '[' && in.s.word("[command]") == nil {
+		return &ReadError{
+			Offset: at, Text: "this is not a plan: it begins with what the wrapper that hashicorp/setup-terraform puts in the place of terraform adds",
+			Hint: "set terraform_wrapper: false there, or call terraform-bin",
+		}
+	}
 	if c != '{' {
 		return &ReadError{Offset: in.s.offset(), Text: "this is not a plan: it begins with " + shownByte(c), Hint: showHint + "; if there is a warning before the JSON, mend what it warns of"}
 	}

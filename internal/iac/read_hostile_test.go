@@ -26,6 +26,7 @@ func TestReadSaysWhatElseItWasGiven(t *testing.T) {
 		"a warning before a plan":    {"\nWarning: Unable to open", "it begins with 'W'", "if there is a warning before the JSON"},
 		"what plan prints in colour": {"\x1b[1mTerraform will", `it begins with '\x1b'`, show},
 		"a list":                     {"[]", "it begins with '['", show},
+		"what a wrapper adds":        {"[command]/opt/hostedtoolcache/terraform-bin show -json plan.tfplan\n{", "the wrapper that hashicorp/setup-terraform", "terraform_wrapper: false"},
 		"bytes":                      {"\x80\x81", "it begins with the byte 0x80", show},
 		"the log of plan -json":      {`{"@level":"info","@message":"Terraform 1.13.5"}` + "\n" + `{"@level":"info"}`, "the log that `plan -json` prints", show},
 		"the JSON of a state":        {`{"format_version":"1.0","terraform_version":"1.13.5","values":{"root_module":{"resources":[]}}}`, "the JSON of a state", show},
