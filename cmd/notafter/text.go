@@ -5,12 +5,14 @@ import (
 	"unicode"
 
 	"golang.org/x/text/width"
+
+	"github.com/notafter/notafter/internal/iac"
 )
 
-// clean takes out of a text whatever acts on a terminal instead of being seen: a certificate or a server may have
-// chosen it. Line breaks become spaces.
+// clean takes out of a text whatever acts on a terminal, or on the runner of a pipeline, instead of being seen: a
+// certificate, a server or a plan may have chosen it. Line breaks become spaces.
 func clean(s string) string {
-	return strings.Map(func(r rune) rune {
+	return iac.Inert(strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
@@ -18,7 +20,7 @@ func clean(s string) string {
 			return -1
 		}
 		return r
-	}, s)
+	}, s))
 }
 
 // cleanLines is clean that keeps line breaks, for texts of our own that hold them on purpose.
@@ -67,7 +69,8 @@ func pad(s string, n int) string {
 	return s
 }
 
-// wrap breaks a text into lines of at most n columns, at spaces. A word that is longer stands alone on a line.
+// wrap breaks a text into lines of at most n columns, at spaces. A word that is longer stands alone on a line. No line is
+// a command to the runner of a pipeline, which knows them by how a line begins.
 func wrap(s string, n int) []string {
 	var lines []string
 	var line strings.Builder
@@ -88,6 +91,9 @@ func wrap(s string, n int) []string {
 	}
 	if used > 0 {
 		lines = append(lines, line.String())
+	}
+	for i := range lines {
+		lines[i] = iac.Inert(lines[i])
 	}
 	return lines
 }

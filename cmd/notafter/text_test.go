@@ -18,6 +18,19 @@ func TestCells(t *testing.T) {
 	}
 }
 
+// What a server says is no command to the pipeline that notafter runs in, wherever a line breaks.
+func TestWordsAreNoCommands(t *testing.T) {
+	if got := clean("see ##[error]x and ##vso[task.a]b"); got != "see ## [error]x and ## vso[task.a]b" {
+		t.Errorf("cleaned as %q", got)
+	}
+	if got := cleanLines("it said\n::error::x"); got != "it said\n: :error::x" {
+		t.Errorf("cleaned as %q", got)
+	}
+	if got := wrap("it said ::error::x and on", 8); !slices.Equal(got, []string{"it said", ": :error::x", "and on"}) {
+		t.Errorf("wrapped as %q", got)
+	}
+}
+
 // What anybody can choose must reach a program unchanged and a terminal without effect.
 func FuzzShownText(f *testing.F) {
 	for _, s := range []string{"plain", "\x1b[31mred", "\u009b31m", "\u202eevil", "日本語", "a\nb\tc", "<&>\"", "\xff\xfe", "\\u0000\x00", "\u2028"} {

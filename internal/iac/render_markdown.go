@@ -45,7 +45,7 @@ func (v Verdict) Markdown(w io.Writer, o RenderOptions) error {
 	if left > 0 {
 		fmt.Fprintf(&b, "\n%d more did not fit into this comment: see the log, or `notafter guard --output json`.\n", left)
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, inertLines(b.String()))
 	return err
 }
 

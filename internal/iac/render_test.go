@@ -477,6 +477,7 @@ func TestRepairsAreToldFromProse(t *testing.T) {
 func FuzzRender(f *testing.F) {
 	f.Add(hostile, "moved {\n  from = a\n}")
 	f.Add("``` `", "~~~\n@a\n~~~\n    code\n\tx {")
+	f.Add("::error::x ##[error]y", "##vso[a]b\n ::a::b")
 	f.Add("a`b`c www.x.y", "\r\n```\r\n")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		v := Verdict{Class: Lost, Findings: []Finding{
@@ -486,6 +487,9 @@ func FuzzRender(f *testing.F) {
 		var out bytes.Buffer
 		if err := v.Text(&out, shownOptions); err != nil || strings.ContainsAny(out.String(), "\x1b\x00\r\u202e\u2028") {
 			t.Errorf("text: %v, %q", err, out.String())
+		}
+		if got := commands.FindString(out.String()); got != "" {
+			t.Errorf("text: %q is a command to a pipeline", got)
 		}
 		md := asMarkdown(t, v)
 		if bad := tame(md); bad != "" {

@@ -67,7 +67,7 @@ type textWriter struct {
 	columns int
 }
 
-func (t *textWriter) line(s string) { _, _ = t.w.WriteString(strings.TrimRight(s, " ") + "\n") }
+func (t *textWriter) line(s string) { _, _ = t.w.WriteString(Inert(strings.TrimRight(s, " ")) + "\n") }
 
 func (t *textWriter) paint(style, s string) string {
 	if !t.o.Colour {
