@@ -235,36 +235,54 @@ func googleCluster(st *State, r *Side) []Tie {
 	if pool == "" || !st.trusted(pool+"[") && !st.trusted("/workloadIdentityPools/"+pool+"/") {
 		return nil
 	}
-	return []Tie{{
+	return append(st.ownNodes(r, pool), Tie{
 		Kind: KindTrust, Principal: "pool " + pool, Who: "a service account of Google from the cluster " + r.Text("name"), Scope: Path{"clusters", r.Text("name")}, ID: r.Text("id"),
 		Effect: "the cluster's workloads can no longer act as service accounts of Google", At: "cluster " + r.Text("name"),
-	}}
+	})
 }
 
 // googleNodes reads whether the pods of a node pool sign in as their service accounts. Where the metadata server of GKE is
 // off they get the account of the node.
 // https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#option_2_node_pool_modification
 func googleNodes(st *State, r *Side) []Tie {
-	const mode = "workload_metadata_config"
-	if !r.stays() || r.Known("node_config", mode) && !strings.HasPrefix(orElse(r.Text("node_config", mode, "mode"), r.Text("node_config", mode, "node_metadata")), "GKE_METADATA") {
-		return nil // pods of one that goes are moved to other nodes
-	}
-	pool := strings.ToLower(r.Text("project")) + ".svc.id.goog"
+	pool := lower(r.Text("project")) + ".svc.id.goog"
 	for _, side := range st.sides() {
 		if c := side.Find("name", last(r.Text("cluster")), "google_container_cluster"); c != nil && c.Text("workload_identity_config", "workload_pool") != "" {
 			pool = c.Text("workload_identity_config", "workload_pool")
 			break
 		}
 	}
-	if !st.trusted(pool+"[") && !st.trusted("/workloadIdentityPools/"+pool+"/") {
+	return st.pods(r, pool, r.Text("cluster"), r.Text("name"), "node_config")
+}
+
+// ownNodes is googleNodes for the pools that a cluster has in its own attributes: the default one, and those in blocks.
+func (s *State) ownNodes(r *Side, pool string) (out []Tie) {
+	if r.Text("remove_default_node_pool") != "true" {
+		out = s.pods(r, pool, r.Text("name"), "default-pool", "node_config")
+	}
+	for i := range min(r.Len("node_pool"), 100) {
+		out = append(out, s.pods(r, pool, r.Text("name"), r.Text("node_pool", i, "name"), "node_pool", i, "node_config")...)
+	}
+	return out
+}
+
+// pods is that the pods of a node pool of a cluster act as themselves, by what stands at a path of the resource.
+func (s *State) pods(r *Side, pool, cluster, name string, at ...any) []Tie {
+	const mode = "workload_metadata_config"
+	at = append(at[:len(at):len(at)], mode)
+	is := func(field string) string { return r.Text(append(at[:len(at):len(at)], field)...) }
+	if !r.stays() || r.Known(at...) && !strings.HasPrefix(orElse(is("mode"), is("node_metadata")), "GKE_METADATA") {
+		return nil // pods of one that goes are moved to other nodes
+	}
+	if !s.trusted(pool+"[") && !s.trusted("/workloadIdentityPools/"+pool+"/") {
 		return nil
 	}
 	t := Tie{
-		Kind: KindTrust, Principal: "pool " + pool, Who: "a service account of Google from the node pool " + r.Text("name"), Scope: Path{"nodepools", r.Text("cluster"), r.Text("name")}, ID: r.Text("id"),
-		Effect: "pods on its nodes act as the account of the nodes, and no longer as service accounts of their own", At: "node pool " + r.Text("name") + " of the cluster " + last(r.Text("cluster")),
+		Kind: KindTrust, Principal: "pool " + pool, Who: "a service account of Google from the node pool " + name, Scope: Path{"nodepools", cluster, name}, ID: r.Text("id"),
+		Effect: "pods on its nodes act as the account of the nodes, and no longer as service accounts of their own", At: "node pool " + name + " of the cluster " + last(cluster),
 		Doubt: "its pods then act as the account of the nodes, and on which nodes the renewer runs is not in the plan", Repair: "Leave workload_metadata_config with mode = " + quote("GKE_METADATA") + ", or see to it that the renewer runs on other nodes.",
 	}
-	if !r.Known("node_config", mode) {
+	if !r.Known(at...) {
 		t.Unknown = []Part{PartCondition}
 	}
 	return []Tie{t}

@@ -263,6 +263,15 @@ func TestGoogleAccounts(t *testing.T) {
 	nodes := func(mode string) attrs {
 		return attrs{"id": "np", "name": "pool-1", "cluster": "main", "project": gproject, "node_count": 3, "node_config": []any{attrs{"machine_type": "e2-standard-4", "workload_metadata_config": []any{attrs{"mode": mode}}}}}
 	}
+	whole := func(own, other string) attrs {
+		config := func(mode string) []any {
+			return []any{attrs{"workload_metadata_config": []any{attrs{"mode": mode}}}}
+		}
+		return attrs{
+			"id": "c", "name": "main", "project": gproject, "workload_identity_config": []any{attrs{"workload_pool": "shop-prod.svc.id.goog"}}, "node_config": config(own),
+			"node_pool": []any{attrs{"name": "pool-2", "node_config": config(other)}},
+		}
+	}
 	grant := keeps(gcm, gGrant(gAdmin, gmember))
 	trust := "google_service_account_iam_member.wi"
 	key := attrs{"id": gaccount + "/keys/1", "service_account_id": gaccount, "name": gaccount + "/keys/1"}
@@ -333,6 +342,13 @@ func TestGoogleAccounts(t *testing.T) {
 		{name: "google/node-pool-without-workload-identity", changes: []Change{grant, keeps(trust, gTrust(gpod)), updates("google_container_node_pool.main", nodes("GKE_METADATA"), nodes("GCE_METADATA"))}, want: []string{
 			`unknown google_container_node_pool.main: The trust by which a workload acts as a service account of Google from the node pool pool-1 changes. Nobody can tell from this plan whether renewal rests on it: its pods then act as the account of the nodes, and on which nodes the renewer runs is not in the plan.`,
 		}},
+		{name: "google/default-node-pool-without-workload-identity", changes: []Change{grant, keeps(trust, gTrust(gpod)), updates("google_container_cluster.main", whole("GKE_METADATA", "GKE_METADATA"), whole("GCE_METADATA", "GKE_METADATA"))}, want: []string{
+			`unknown google_container_cluster.main: The trust by which a workload acts as a service account of Google from the node pool default-pool changes. Nobody can tell from this plan whether renewal rests on it: its pods then act as the account of the nodes, and on which nodes the renewer runs is not in the plan.`,
+		}},
+		{name: "google/node-pool-in-the-cluster-without-workload-identity", changes: []Change{grant, keeps(trust, gTrust(gpod)), updates("google_container_cluster.main", whole("GKE_METADATA", "GKE_METADATA"), whole("GKE_METADATA", "GCE_METADATA"))}, want: []string{
+			`unknown google_container_cluster.main: The trust by which a workload acts as a service account of Google from the node pool pool-2 changes. Nobody can tell from this plan whether renewal rests on it: its pods then act as the account of the nodes, and on which nodes the renewer runs is not in the plan.`,
+		}},
+		{name: "google/default-node-pool-removed-anyway", changes: []Change{grant, keeps(trust, gTrust(gpod)), updates("google_container_cluster.main", altered(whole("GKE_METADATA", "GKE_METADATA"), "remove_default_node_pool", true), altered(whole("GCE_METADATA", "GKE_METADATA"), "remove_default_node_pool", true))}},
 		{name: "google/node-pool-changed", changes: []Change{grant, keeps(trust, gTrust(gpod)), updates("google_container_node_pool.main", nodes("GKE_METADATA"), altered(nodes("GKE_METADATA"), "node_count", 5)), deletes("google_container_node_pool.old", nodes("GKE_METADATA"))}},
 		{name: "google/node-pool-of-others", changes: []Change{updates("google_container_node_pool.main", nodes("GKE_METADATA"), nodes("GCE_METADATA"))}},
 	})
