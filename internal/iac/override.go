@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -175,6 +176,10 @@ func (r *overrideReader) override(n ast.Node) (o Override, ok bool) {
 		}
 		var into *string
 		most := 0
+		if has[key] {
+			r.fail(placeOf(m), "the key %q comes twice in one override", key)
+			continue
+		}
 		switch key {
 		case "fingerprint":
 			into, most = &o.Fingerprint, longestFingerprint
@@ -197,6 +202,8 @@ func (r *overrideReader) override(n ast.Node) (o Override, ok bool) {
 			r.fail(at, "%s: want text", key)
 		case *into == "":
 			r.fail(at, "%s: is empty: who lets a finding pass says so with a name and a reason", key)
+		case key != "fingerprint" && !strings.ContainsFunc(*into, legible):
+			r.fail(at, "%s: holds no letter or digit that can be seen: who lets a finding pass says so with a name and a reason", key)
 		case len([]rune(*into)) > most:
 			r.fail(at, "%s: is longer than %d letters", key, most)
 		}
@@ -207,6 +214,12 @@ func (r *overrideReader) override(n ast.Node) (o Override, ok bool) {
 		}
 	}
 	return o, len(r.problems) == before
+}
+
+// legible reports whether a rune is a letter or digit that leaves something on paper. Some letters do not, such as the Hangul
+// fillers (Unicode, DerivedCoreProperties.txt, Default_Ignorable_Code_Point).
+func legible(c rune) bool {
+	return (unicode.IsLetter(c) || unicode.IsNumber(c)) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, c)
 }
 
 // until takes a date, which means the end of that day in UTC, or RFC 3339.

@@ -46,11 +46,16 @@ func TestOverridesThatAreRefused(t *testing.T) {
 		"- {fingerprint: a, by: b, reason: c, until: 2026-12-22}\n":        `o.yaml:1:45: until: is more than 90 days ahead: want 2026-12-21 at the latest`,
 		"- {fingerprint: [a], by: b, reason: c, until: 2026-10-06}\n":      `fingerprint: want text`,
 		"- {fingerprint: *x, by: b, reason: c, until: 2026-10-06}\n":       `fingerprint: want text`,
-		good + good:                         `o.yaml:2:3: the finding a is overridden already in line 1`,
-		good + "---\n" + good:               `a second YAML document begins here`,
-		"fingerprint: a\n":                  `o.yaml:1:1: want a list of overrides`,
-		"- a\n":                             `o.yaml:1:3: want an override`,
-		"- {by: a, by: b}\n":                `not valid YAML`,
+		good + good:           `o.yaml:2:3: the finding a is overridden already in line 1`,
+		good + "---\n" + good: `a second YAML document begins here`,
+		"fingerprint: a\n":    `o.yaml:1:1: want a list of overrides`,
+		"- a\n":               `o.yaml:1:3: want an override`,
+		"- {by: a, by: b}\n":  `not valid YAML`,
+		"- {fingerprint: a, by: b, \"by\": c, reason: c, until: 2026-10-06}\n": `by`,
+		"- {fingerprint: a, by: b, By: c, reason: c, until: 2026-10-06}\n":     `unknown key "By"`,
+		"- {fingerprint: a, by: \"\u2800\", reason: c, until: 2026-10-06}\n":   `by: holds no letter or digit that can be seen`,
+		"- {fingerprint: a, by: b, reason: \"\u3164\", until: 2026-10-06}\n":   `reason: holds no letter or digit that can be seen`,
+		"- {fingerprint: a, by: b, reason: \"...\", until: 2026-10-06}\n":      `reason: holds no letter or digit that can be seen`,
 		"- {by: a\n":                        `not valid YAML`,
 		strings.Repeat("[", 5000):           `nested more than 16 deep`,
 		strings.Repeat(" ", MaxOverrides+1): `larger than 256 KiB`,
@@ -61,6 +66,9 @@ func TestOverridesThatAreRefused(t *testing.T) {
 		if !errors.As(err, &p) || list != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80q: %v, %v; want %s", in, list, err, want)
 		}
+	}
+	if _, err := ReadOverrides("o.yaml", []byte("- {fingerprint: a, by: 王, reason: '№ 7', until: 2026-12-21}\n"), overrideNow); err != nil {
+		t.Errorf("a name in another script: %v", err)
 	}
 	if _, err := ReadOverrides("o.yaml", []byte("- {fingerprint: a, by: b, reason: c, until: 2026-12-21}\n"), overrideNow); err != nil {
 		t.Errorf("the ninetieth day: %v", err)
