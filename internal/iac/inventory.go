@@ -53,9 +53,13 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 	if len(data) > maxInventory {
 		return Inventory{}, fmt.Errorf("larger than %d MiB", maxInventory>>20)
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	var s snapshot
-	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), &s); err != nil {
+	if err := json.Unmarshal(data, &s); err != nil {
 		return Inventory{}, fmt.Errorf("not a snapshot of an inventory: %w", err)
+	}
+	if err := readOneWay(data); err != nil {
+		return Inventory{}, err
 	}
 	switch {
 	case s.Format == 0:
@@ -84,6 +88,44 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 		}
 	}
 	return s.Inventory, nil
+}
+
+// readOneWay refuses JSON that two readers may take in two ways. encoding/json takes the last of members that come twice,
+// and "Certificates" for "certificates": who looks through a file would see certificates that are not read. Members that
+// are not known are left out, so they need only differ.
+func readOneWay(data []byte) error {
+	s := newScan(bytes.NewReader(data), 0)
+	var twice error
+	var value func() error
+	value = func() error {
+		c, err := s.next()
+		switch {
+		case err != nil:
+			return err
+		case c == '[':
+			return s.list(value)
+		case c != '{':
+			return s.skip()
+		}
+		seen := map[string]bool{}
+		return s.object(func(name []byte) error {
+			switch n := string(name); {
+			case seen[n]:
+				twice = fmt.Errorf("the member %s comes twice", shown(s.where()))
+				return twice
+			case bytes.ContainsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }):
+				twice = fmt.Errorf("the member %s is not written as members of a snapshot are, in small letters", shown(s.where()))
+				return twice
+			default:
+				seen[n] = true
+			}
+			return value()
+		})
+	}
+	if err := value(); err != nil && twice == nil {
+		return fmt.Errorf("not a snapshot of an inventory: %w", err)
+	}
+	return twice
 }
 
 func bounded(s string) string { return shorten(tidy(s), longestInventory) }

@@ -41,6 +41,13 @@ func TestWhatIsNoSnapshot(t *testing.T) {
 		`{"notafter_inventory":1,"certificates":[{"names":[]}]}`: "certificates[0] has no name",
 		`{"notafter_inventory":1`:                                "not a snapshot",
 		`[]`:                                                     "not a snapshot",
+		`{"notafter_inventory":1,"certificates":[{"name":"a"}],"certificates":[]}`:                                               "the member certificates comes twice",
+		`{"notafter_inventory":1,"certificates":[{"name":"a"}],"cert\u0069ficates":[]}`:                                          "the member certificates comes twice",
+		`{"notafter_inventory":1,"certificates":[{"name":"a"}],"Certificates":[]}`:                                               "the member Certificates is not written as members of a snapshot are",
+		`{"notafter_inventory":1,"certificate\u017f":[]}`:                                                                        "in small letters",
+		`{"notafter_inventory":1,"certificates":[{"name":"a","names":["x"],"names":[]}]}`:                                        "the member certificates[0].names comes twice",
+		`{"notafter_inventory":1,"certificates":[{"name":"a","allowed":[{"scope":"/x","Scope":"/y"}]}]}`:                         "the member certificates[0].allowed[0].Scope",
+		`{"notafter_inventory":1,"later":[[{"a":1,"a":2}]]}`:                                                                     "the member later[0][0].a comes twice",
 		`{"notafter_inventory":1,"certificates":[{"name":"a","names":["` + strings.Repeat(`x","`, mostTextsOfOneKind) + `x"]}]}`: "a list has more than 10000 elements",
 	} {
 		if _, err := ReadInventory(strings.NewReader(in)); err == nil || !strings.Contains(err.Error(), want) {
