@@ -161,7 +161,7 @@ func (s *State) awsTie(g *awsGrant) []Tie {
 	b := g.binding
 	t := Tie{
 		Kind: KindGrant, Principal: s.awsNamed(g.who), Who: s.awsCalledFor(g.who), Also: s.awsAlso(g.who), Rights: g.rights,
-		Permission: "route53:ChangeResourceRecordSets (" + b.title() + ")", Scope: g.path(), Condition: g.condition(), Doubt: s.awsDoubt(g),
+		Permission: "route53:ChangeResourceRecordSets (" + b.title() + ")", Scope: g.path(), Condition: g.condition(), Doubt: s.awsDoubt(g), Wide: g.broad,
 		Object: g.who.kind + " " + b.id(), ID: s.awsShown(g.who) + b.id()[len(b.who.name):], Others: b.sole,
 	}
 	t.At, t.Place = s.awsAt(g)

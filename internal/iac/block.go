@@ -63,7 +63,7 @@ func (j *judge) authoritative() {
 	said := map[string]bool{}
 	for _, x := range j.exclusive {
 		key := lower(x.Scope.String() + "\x00" + x.Permission)
-		if said[key] || j.silent(x) || j.wasExclusive(x) {
+		if said[key] || j.silent(x) || j.quiet(x) || j.wasExclusive(x) {
 			continue
 		}
 		said[key] = true

@@ -33,7 +33,7 @@ func (j *judge) drifted() {
 			case now.class == Lost || now.class == Narrowed:
 				now.class = Lost
 				if t.Doubt != "" && len(rest) == 0 {
-					if j.unused(&t) {
+					if j.unused(&t) || j.quiet(&t) {
 						continue
 					}
 					now.was, now.class, now.why = Lost, Unknown, t.Doubt

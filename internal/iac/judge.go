@@ -44,7 +44,9 @@ type judge struct {
 	gone map[*Change]bool
 	// exclusive are the authoritative grants that the plan creates or changes.
 	exclusive []*Tie
-	found     []judged
+	// mute says that nothing in the plan is about DNS or renewal; nil before anybody asked.
+	mute  *bool
+	found []judged
 }
 
 // judged is a finding with the tie it is about.
@@ -125,6 +127,9 @@ func (j *judge) tell(t *Tie, f fate) {
 	}
 	if f.class == Narrowed && len(rest) == 0 && t.Doubt == "" && j.shown(t, f.left) {
 		f.was, f.class, f.why = Narrowed, Unknown, "what is left is enough for every zone that the plan shows, and there may be others"
+	}
+	if j.quiet(t) {
+		return
 	}
 	if t.Doubt != "" {
 		switch {

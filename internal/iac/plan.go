@@ -21,6 +21,9 @@ type Plan struct {
 	Drift []Change
 	// Past says that only what has happened is judged, and not what the plan would do about it.
 	Past bool
+	// Speaks says that the type or the address of a resource or a data source, in changes, state or configuration, is about
+	// DNS or about certificates, be it kept here or not.
+	Speaks bool
 	// Seen counts all managed resources of the plan, Changing those of them that the plan changes.
 	Seen, Changing int
 }

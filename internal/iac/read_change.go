@@ -138,6 +138,7 @@ func (in *intake) element(light bool, body func(e *element) error) (*element, er
 		}
 		return nil, err
 	}
+	in.p.Speaks = in.p.Speaks || speaksOf(e.word(fType), e.word(fAddress))
 	switch {
 	case e.wrong != nil:
 	case len(e.word(fMode)) == 0:

@@ -54,7 +54,7 @@ func TestReadKeepsWhatMatters(t *testing.T) {
 		],"resource_drift":[` + grantOf("d", deletion) + `]}`
 	p := mustRead(t, text)
 	want := &Plan{
-		Format: "1.2", Tool: "1.13.5", Digest: sha256.Sum256([]byte(text)), Seen: 3, Changing: 2,
+		Format: "1.2", Tool: "1.13.5", Digest: sha256.Sum256([]byte(text)), Speaks: true, Seen: 3, Changing: 2,
 		Changes: []Change{{
 			Address: `module.m["a.b"].azurerm_role_assignment.cm[0]`, Previous: "azurerm_role_assignment.cm", Module: `module.m["a.b"]`, Type: "azurerm_role_assignment",
 			Provider: "registry.terraform.io/hashicorp/azurerm", Deposed: "0a1b2c3d", Do: Delete, Reason: "delete_because_no_resource_config",

@@ -105,6 +105,9 @@ type Tie struct {
 	// only about renewal resting on it. As a successor it counts in full, where another one in doubt covers nothing for
 	// certain; and it may go where one that is made for DNS stays.
 	Certain bool
+	// Wide is for a grant that allows nearly everything. Where nothing in the plan is about DNS or renewal, only an inventory
+	// makes anything of it.
+	Wide bool
 	// Others, of a grant, says that it is authoritative: whoever else holds the permission at exactly this scope loses it
 	// when this is created or changed. Members then lists all principals who hold it. An empty Permission stands for every
 	// one there is. Of a block, Members are those whom it lets pass: the authorities that CAA records still allow.
