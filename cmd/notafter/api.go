@@ -97,22 +97,55 @@ func (c *apiClient) call(ctx context.Context, method, path string, query url.Val
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(req)
+	var late net.Error
+	if errors.As(err, &late) && late.Timeout() && ctx.Err() == nil {
+		return unheardError{fmt.Errorf("ask %s: it does not answer in time, which is %s", c.base.Host, c.http.Timeout)}
+	}
 	if err != nil {
 		return unheardError{fmt.Errorf("ask %s: %w (is notafter serving there?)", c.base.Host, err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return unheardError{fmt.Errorf("read answer of %s: %w", c.base.Host, err)}
+	}
+	if len(answer) > maxAnswer {
+		return unheardError{fmt.Errorf("read answer of %s: it is larger than %d MiB", c.base.Host, maxAnswer>>20)}
 	}
 	if resp.StatusCode/100 != 2 {
 		return c.refusal(resp, answer)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return unheardError{fmt.Errorf("read answer of %s: %w", c.base.Host, err)}
+		return unheardError{fmt.Errorf("what %s answers is no answer of notafter's (is something else serving there?): %s", c.base.Host, amiss(err, resp))}
 	}
 	return nil
 }
+
+// amiss says what is wrong with an answer, without the types that this program would have put it into.
+func amiss(err error, resp *http.Response) string {
+	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &kind) && kind.Field != "":
+		return fmt.Sprintf("its member %s is of another kind (%s)", clip(clean(kind.Field), 60), clip(clean(kind.Value), 40))
+	case errors.As(err, &kind):
+		return "it is of another kind (" + clip(clean(kind.Value), 40) + ")"
+	case errors.As(err, &syntax):
+		if t := resp.Header.Get("Content-Type"); t != "" {
+			return "it is not JSON, and is said to be " + clip(clean(t), 60)
+		}
+		return "it is not JSON"
+	}
+	return clip(clean(err.Error()), 200)
+}
+
+// patience shortens how long an answer is waited for to what somebody has said that all may take; a server under load may
+// need some seconds for one.
+func (c *apiClient) patience(whole time.Duration) {
+	c.http.Timeout = min(c.http.Timeout, max(whole, leastPatience))
+}
+
+const leastPatience = 5 * time.Second
 
 // refusal makes an error of an answer that is not a success, with the server's own words where it has some (RFC 9457).
 func (c *apiClient) refusal(resp *http.Response, answer []byte) error {

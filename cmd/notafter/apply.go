@@ -114,7 +114,7 @@ func (p *program) runApply(ctx context.Context, o applyOptions, command []string
 			return notApplied(fmt.Errorf("write the record: %w", err))
 		}
 	}
-	c, err := p.climber(o.renewalOptions)
+	c, err := p.proofClimber(o.proveOptions)
 	if err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (p *program) runProve(ctx context.Context, o proveOptions, certificates []s
 	if o.format == "json" {
 		tell = output{Writer: p.stderr, columns: defaultColumns} // standard output is for the result alone
 	}
-	c, err := p.climber(o.renewalOptions)
+	c, err := p.proofClimber(o)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,15 @@ func (p *program) climber(o renewalOptions) (climber, error) {
 	return &farClimber{p, api}, nil
 }
 
+// proofClimber is what the options of a proof ask for, which does not wait longer for a server than all may take.
+func (p *program) proofClimber(o proveOptions) (climber, error) {
+	c, err := p.climber(o.renewalOptions)
+	if far, ok := c.(*farClimber); ok {
+		far.api.patience(o.timeout)
+	}
+	return c, err
+}
+
 // farClimber asks a running notafter.
 type farClimber struct {
 	p   *program
