@@ -157,7 +157,7 @@ func (p *program) applyJudged(ctx context.Context, o applyOptions, c climber, sa
 	if err != nil {
 		return refuse("not_applied", err)
 	}
-	overrides, from, err := p.guardOverrides(o.overrides, saved.file)
+	overrides, from, err := p.guardOverrides(ctx, o.overrides, saved.file)
 	if err != nil {
 		return refuse("not_applied", err)
 	}
@@ -252,7 +252,7 @@ func notApplied(err error) error {
 // applyInventory is what the certificates are known by.
 func (p *program) applyInventory(ctx context.Context, o applyOptions, c climber) (iac.Inventory, error) {
 	if o.inventory != "" {
-		return p.guardInventory(guardOptions{inventory: o.inventory})
+		return p.guardInventory(ctx, guardOptions{inventory: o.inventory})
 	}
 	data, err := c.inventory(ctx)
 	if err != nil {

@@ -93,11 +93,11 @@ func (p *program) runGuard(ctx context.Context, o guardOptions, name string) err
 	if o.config != "" && o.inventory != "" {
 		return misuse("give either --config or --inventory, not both: a snapshot holds what the configuration declares")
 	}
-	inv, err := p.guardInventory(o)
+	inv, err := p.guardInventory(ctx, o)
 	if err != nil {
 		return err
 	}
-	overrides, from, err := p.guardOverrides(o.overrides, name)
+	overrides, from, err := p.guardOverrides(ctx, o.overrides, name)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (p *program) writeVerdict(v iac.Verdict, o guardOptions, name, overrides st
 }
 
 // guardInventory gives what is known of the certificates; nothing when neither flag is given.
-func (p *program) guardInventory(o guardOptions) (iac.Inventory, error) {
+func (p *program) guardInventory(ctx context.Context, o guardOptions) (iac.Inventory, error) {
 	switch {
 	case o.config != "":
 		c, err := config.Load(o.config)
@@ -156,14 +156,20 @@ func (p *program) guardInventory(o guardOptions) (iac.Inventory, error) {
 		}
 		return app.Inventory(c, p.now()), nil
 	case o.inventory != "":
-		f, err := os.Open(o.inventory)
+		inv, err := await(ctx, func() (iac.Inventory, error) {
+			f, err := os.Open(o.inventory)
+			if err != nil {
+				return iac.Inventory{}, fmt.Errorf("read the inventory: %w", err)
+			}
+			defer func() { _ = f.Close() }()
+			inv, err := iac.ReadInventory(f)
+			if err != nil {
+				return inv, fmt.Errorf("read the inventory %s: %w", o.inventory, err)
+			}
+			return inv, nil
+		})
 		if err != nil {
-			return iac.Inventory{}, fmt.Errorf("read the inventory: %w", err)
-		}
-		defer func() { _ = f.Close() }()
-		inv, err := iac.ReadInventory(f)
-		if err != nil {
-			return iac.Inventory{}, fmt.Errorf("read the inventory %s: %w", o.inventory, err)
+			return iac.Inventory{}, err
 		}
 		if age := inv.Age(p.now()); age != "" {
 			_, _ = fmt.Fprintf(p.stderr, "notafter: note: %s: %s\n", clean(o.inventory), age)
@@ -175,7 +181,7 @@ func (p *program) guardInventory(o guardOptions) (iac.Inventory, error) {
 
 // guardOverrides reads who answers for what. Without a name, the file is looked for beside the plan and in the working
 // directory; from is the one that was read, or that people should write.
-func (p *program) guardOverrides(name, plan string) (list []iac.Override, from string, err error) {
+func (p *program) guardOverrides(ctx context.Context, name, plan string) (list []iac.Override, from string, err error) {
 	places := []string{name}
 	if name == "" {
 		places = []string{iac.OverridesFile}
@@ -184,9 +190,12 @@ func (p *program) guardOverrides(name, plan string) (list []iac.Override, from s
 		}
 	}
 	for _, place := range places {
-		data, err := readAtMost(place, iac.MaxOverrides)
+		data, err := await(ctx, func() ([]byte, error) { return readAtMost(place, iac.MaxOverrides) })
 		if name == "" && errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if errors.Is(err, errInterrupted) {
+			return nil, place, err
 		}
 		if err != nil {
 			return nil, place, fmt.Errorf("read overrides: %w", err)
@@ -204,38 +213,52 @@ func (p *program) guardOverrides(name, plan string) (list []iac.Override, from s
 	return nil, places[len(places)-1], nil
 }
 
-// readPlan reads a plan from a file or standard input. What is read may never come: an interrupt ends the wait.
+// readPlan reads a plan from a file or standard input.
 func (p *program) readPlan(ctx context.Context, name string) (*iac.Plan, error) {
-	in, said := p.stdin, "standard input"
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("read the plan: %w", err)
-		}
-		defer func() { _ = f.Close() }()
-		if info, err := f.Stat(); err == nil && info.IsDir() {
-			return nil, fmt.Errorf("read the plan: %s is a directory; want the file of \"terraform show -json\"", name)
-		}
-		in, said = f, name
-	} else if f, ok := p.stdin.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := p.stdin.(interface{ Fd() uintptr }); name == "-" && ok && term.IsTerminal(int(f.Fd())) {
 		_, _ = fmt.Fprintln(p.stderr, "notafter: waiting for a plan on standard input. What is meant: terraform show -json plan.tfplan | notafter guard -")
 	}
+	return await(ctx, func() (*iac.Plan, error) {
+		in, said := p.stdin, "standard input"
+		if name != "-" {
+			f, err := os.Open(name)
+			if err != nil {
+				return nil, fmt.Errorf("read the plan: %w", err)
+			}
+			defer func() { _ = f.Close() }()
+			if info, err := f.Stat(); err == nil && info.IsDir() {
+				return nil, fmt.Errorf("read the plan: %s is a directory; want the file of \"terraform show -json\"", name)
+			}
+			in, said = f, name
+		}
+		plan, err := iac.Read(in, iac.ReadOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", said, err)
+		}
+		return plan, nil
+	})
+}
+
+// errInterrupted ends what waited for something that did not come.
+var errInterrupted error = status{code: exitInterrupted}
+
+// await reads something that may never come: a pipe that nobody writes keeps even its opening waiting. An interruption
+// ends the wait; what is left of it ends with the program.
+func await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type outcome struct {
-		plan *iac.Plan
-		err  error
+		got T
+		err error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		plan, err := iac.Read(in, iac.ReadOptions{})
-		done <- outcome{plan, err}
+		got, err := read()
+		done <- outcome{got, err}
 	}()
 	select {
 	case <-ctx.Done():
-		return nil, status{code: exitInterrupted}
+		var none T
+		return none, errInterrupted
 	case o := <-done:
-		if o.err != nil {
-			return nil, fmt.Errorf("%s: %w", said, o.err)
-		}
-		return o.plan, nil
+		return o.got, o.err
 	}
 }
