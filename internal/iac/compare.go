@@ -25,6 +25,8 @@ type fate struct {
 	// why says, as a clause, what nobody knows; was is what it would be if renewal did rest on the tie.
 	why string
 	was Class
+	// beside says that somebody else is seen to renew in the same place, and not this one.
+	beside bool
 	// drift says that it happened already, outside the code; past, that what the plan would do about it is not asked.
 	drift, past bool
 }

@@ -45,8 +45,10 @@ type judge struct {
 	// exclusive are the authoritative grants that the plan creates or changes.
 	exclusive []*Tie
 	// mute says that nothing in the plan is about DNS or renewal; nil before anybody asked.
-	mute  *bool
-	found []judged
+	mute *bool
+	// renewing remembers who is seen to renew, by principal.
+	renewing map[string]bool
+	found    []judged
 }
 
 // judged is a finding with the tie it is about.
@@ -54,6 +56,8 @@ type judged struct {
 	tie *Tie
 	// heirs are the changes that only follow what is told here.
 	heirs []*Change
+	// beside says that somebody else is seen to renew there.
+	beside bool
 	Finding
 }
 
@@ -131,6 +135,12 @@ func (j *judge) tell(t *Tie, f fate) {
 	if j.quiet(t) {
 		return
 	}
+	if len(rest) == 0 && t.Doubt == "" && slices.Contains([]Class{Lost, Narrowed, Gap, Collision}, f.class) {
+		if u := j.beside(t); u != nil {
+			f.was, f.class, f.beside = f.class, Unknown, true
+			f.why = name(u) + " keeps its own grant there and is seen to renew, and nothing shows that " + name(t) + " does"
+		}
+	}
 	if t.Doubt != "" {
 		switch {
 		case f.class == Unknown && !j.unused(t): // for a reason of its own
@@ -161,7 +171,7 @@ func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
 		out.Previous = &c.Previous
 	}
 	out.Summary, out.Repair = j.summary(t, f, rest), j.repair(t, f)
-	j.found = append(j.found, judged{tie: t, heirs: f.heirs, Finding: out})
+	j.found = append(j.found, judged{tie: t, heirs: f.heirs, beside: f.beside, Finding: out})
 }
 
 // cause is the change that does something to a tie: its own resource's, or that of the one which decides what it allows.
@@ -215,7 +225,7 @@ func (j *judge) follows(f judged) bool {
 		case u == nil || u == t:
 		case slices.Contains(g.heirs, t.From.Change):
 			return true
-		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && u.From.Change == t.From.Change) && alike(u.Principal, t.Principal) && bound(t.Kind):
+		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && (u.From.Change == t.From.Change || g.beside && f.beside)) && alike(u.Principal, t.Principal) && bound(t.Kind):
 			return true
 		case u.Kind == KindZone && t.Kind == KindGrant && g.Class == Lost && len(u.Scope) > 0 && u.Scope.Covers(t.Scope):
 			return true

@@ -65,3 +65,97 @@ func TestRolesForNearlyEverything(t *testing.T) {
 		}},
 	})
 }
+
+// Somebody who may write records goes while the plan shows who renews: a pipeline, administrators.
+func TestOthersWhoMayWriteRecords(t *testing.T) {
+	t.Parallel()
+	renewer := []Change{
+		keeps("azurerm_dns_zone.main", azZone("example.com", "dns")), keeps("azurerm_role_assignment.cm", azGrant()), keeps("azurerm_user_assigned_identity.cm", azUser("cert-manager", objectID)),
+		keeps("azurerm_federated_identity_credential.cm", azFederated("cert-manager:cert-manager")),
+	}
+	azure := func(more ...Change) []Change { return append(renewer[:len(renewer):len(renewer)], more...) }
+	ci := azAssigned(zoneID, "DNS Zone Contributor", azOtherID)
+	principal := attrs{"id": "/servicePrincipals/" + azOtherID, "object_id": azOtherID, "client_id": "c2", "display_name": "github-terraform"}
+	group := azAssigned(zoneID, "DNS Zone Contributor", azGroupID)
+	member := attrs{"id": "m", "group_object_id": azGroupID, "member_object_id": objectID}
+	pipeline := " loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: the identity cert-manager keeps its own grant there and is seen to renew, and nothing shows that the service principal github-terraform does."
+	subject := func(s string) string { return webIdentity("token.actions.githubusercontent.com", "StringEquals", s) }
+	iam := func(name, trust string) attrs {
+		return attrs{"id": name, "name": name, "arn": awsAccount + "role/" + name, "path": "/", "assume_role_policy": trust}
+	}
+	held := func(role string) attrs {
+		return attrs{"id": role + "-1", "role": role, "policy_arn": awsAccount + "policy/dns"}
+	}
+	amazon := []Change{
+		keeps("aws_route53_zone.main", attrs{"id": zone1, "zone_id": zone1, "name": "example.com", "vpc": []any{}}), keeps("aws_iam_policy.dns", attrs{"id": "dns", "name": "dns", "arn": awsAccount + "policy/dns", "path": "/", "policy": dnsDoc(zone1)}),
+		keeps("aws_iam_role.cm", iam("cert-manager", webIdentity(awsIssuer, "StringEquals", cmSubject))), keeps("aws_iam_role_policy_attachment.cm", held("cert-manager")),
+	}
+	aws := func(more ...Change) []Change { return append(amazon[:len(amazon):len(amazon)], more...) }
+	said := "Nobody can tell from this plan whether renewal rests on it: the role cert-manager keeps its own grant there and is seen to renew, and nothing shows that the role terraform does."
+	ciMember := "serviceAccount:terraform@shop-prod.iam.gserviceaccount.com"
+	google := []Change{
+		keeps("google_dns_managed_zone.main", gZone("example-com", "example.com.")), keeps("google_dns_managed_zone_iam_member.cm", gZoneGrant("roles/dns.admin", gmember)), keeps("google_service_account_iam_member.wi", gTrust(gpod)),
+	}
+	token := func(name string) attrs {
+		return attrs{"id": "id-" + name, "name": name, "status": "active", "policies": []any{attrs{"effect": "allow", "permission_groups": []any{attrs{"id": "4755a26eedb94da69e1066d98aa820be"}, attrs{"id": "c8fed203ed3043cba015a93ad1616f1f"}}, "resources": `{"com.cloudflare.api.account.zone.` + cfZone + `":"*"}`}}}
+	}
+	play(t, []scene{
+		{name: "azure/grant-of-a-pipeline-removed", changes: azure(keeps("azuread_service_principal.ci", principal), deletes("azurerm_role_assignment.ci", ci)), want: []string{
+			"unknown azurerm_role_assignment.ci: The service principal github-terraform" + pipeline,
+		}},
+		{name: "azure/grant-of-a-pipeline-on-the-group-removed", changes: azure(keeps("azuread_service_principal.ci", principal), deletes("azurerm_role_assignment.ci", azAssigned(azDNSGroup, "Contributor", azOtherID))), want: []string{
+			"unknown azurerm_role_assignment.ci: The service principal github-terraform loses Contributor on the resource group dns, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: the identity cert-manager keeps its own grant there and is seen to renew, and nothing shows that the service principal github-terraform does.",
+		}},
+		{name: "azure/pipeline-removed-as-a-whole", changes: azure(deletes("azuread_service_principal.ci", principal), deletes("azurerm_role_assignment.ci", ci)), want: []string{
+			"unknown azuread_service_principal.ci: The service principal github-terraform is destroyed. Nobody can tell from this plan whether renewal rests on it: the identity cert-manager keeps its own grant there and is seen to renew, and nothing shows that the service principal github-terraform does.",
+		}},
+		{name: "azure/grant-of-a-pipeline-made-again", changes: azure(keeps("azuread_service_principal.ci", principal), replaces("azurerm_role_assignment.ci", ci, azMade(ci), azUnknownID)), want: []string{
+			"unknown azurerm_role_assignment.ci: DNS Zone Contributor of the service principal github-terraform on the zone example.com is destroyed first and made again afterwards. Nobody can tell from this plan whether renewal rests on it: the identity cert-manager keeps its own grant there and is seen to renew, and nothing shows that the service principal github-terraform does.",
+		}},
+		{name: "azure/grant-of-a-group-of-people-removed", changes: azure(deletes("azurerm_role_assignment.admins", group), keeps("azuread_group.admins", attrs{"object_id": azGroupID, "display_name": "dns-admins"})), want: []string{
+			"unknown azurerm_role_assignment.admins: The group dns-admins loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: the identity cert-manager keeps its own grant there and is seen to renew, and nothing shows that the group dns-admins does.",
+		}},
+		{name: "azure/grant-of-a-pipeline-with-a-secret-removed", changes: azure(keeps("azuread_service_principal.ci", principal), keeps("azuread_service_principal_password.ci", attrs{"id": "p", "service_principal_id": "/servicePrincipals/" + azOtherID}), deletes("azurerm_role_assignment.ci", ci)), want: []string{
+			"lost azurerm_role_assignment.ci: Renewal stops: the service principal github-terraform loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+		}},
+		{name: "azure/grant-of-a-second-renewer-removed", changes: azure(keeps("azurerm_user_assigned_identity.two", azWith(azUser("cert-manager-b", azOtherID), attrs{"client_id": "c2"})), deletes("azurerm_role_assignment.two", ci)), want: []string{
+			"lost azurerm_role_assignment.two: Renewal stops: the identity cert-manager-b loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+		}},
+		{name: "azure/grant-of-an-unknown-one-in-another-zone-removed", changes: azure(keeps("azurerm_dns_zone.two", azZone("example.org", "dns")), deletes("azurerm_role_assignment.two", azAssigned(azZone("example.org", "dns")["id"].(string), "DNS Zone Contributor", azOtherID))), want: []string{
+			"lost azurerm_role_assignment.two: Renewal stops: the identity 0b1ec700-0000-4000-8000-000000000002 loses DNS Zone Contributor on the zone example.org, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+		}},
+		{name: "azure/grant-of-a-group-with-the-renewer-removed", changes: []Change{
+			renewer[0], renewer[2], renewer[3], keeps("azuread_group.writers", attrs{"object_id": azGroupID, "display_name": "writers"}), keeps("azuread_group_member.cm", member), deletes("azurerm_role_assignment.writers", group),
+			keeps("azurerm_user_assigned_identity.two", azWith(azUser("cert-manager-b", azOtherID), attrs{"id": "two", "client_id": "c2"})), keeps("azurerm_role_assignment.two", ci), keeps("azurerm_federated_identity_credential.two", azWith(azFederated("cert-manager:cert-manager"), attrs{"id": "two/f", "parent_id": "two"})),
+		}, want: []string{
+			"lost azurerm_role_assignment.writers: Renewal stops: the group writers loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+		}},
+		{name: "azure/grant-of-a-pipeline-removed-and-the-renewers", changes: []Change{
+			renewer[0], renewer[2], renewer[3], deletes("azurerm_role_assignment.cm", azGrant()), keeps("azuread_service_principal.ci", principal), deletes("azurerm_role_assignment.ci", ci),
+		}, want: []string{
+			"lost azurerm_role_assignment.ci: Renewal stops: the service principal github-terraform loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+			"lost azurerm_role_assignment.cm: Renewal stops: the identity cert-manager loses DNS Zone Contributor on the zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+		}},
+		{name: "aws/grant-of-a-pipeline-removed", changes: aws(keeps("aws_iam_role.ci", iam("terraform", subject("repo:shop/infra:ref:refs/heads/main"))), deletes("aws_iam_role_policy_attachment.ci", held("terraform"))), want: []string{
+			"unknown aws_iam_role_policy_attachment.ci: The role terraform loses route53:ChangeResourceRecordSets (policy dns) on the hosted zone example.com, and nothing else in this plan allows it. " + said,
+		}},
+		{name: "aws/pipeline-removed-as-a-whole", changes: aws(deletes("aws_iam_role.ci", iam("terraform", subject("repo:shop/infra:ref:refs/heads/main"))), deletes("aws_iam_role_policy_attachment.ci", held("terraform"))), want: []string{
+			"unknown aws_iam_role.ci: The role terraform is destroyed. " + said,
+		}},
+		{name: "aws/grant-of-another-workload-removed", changes: aws(keeps("aws_iam_role.ci", iam("records", webIdentity(awsIssuer, "StringEquals", "system:serviceaccount:shop:shop"))), deletes("aws_iam_role_policy_attachment.ci", held("records"))), want: []string{
+			"lost aws_iam_role_policy_attachment.ci: Renewal stops: the role records loses route53:ChangeResourceRecordSets (policy dns) on the hosted zone example.com, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+		}},
+		{name: "google/grant-of-a-pipeline-removed", changes: append(google[:3:3], deletes("google_project_iam_member.ci", gGrant("roles/dns.admin", ciMember))), want: []string{
+			"unknown google_project_iam_member.ci: terraform@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on project shop-prod, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: cert-manager@shop-prod.iam.gserviceaccount.com keeps its own grant there and is seen to renew, and nothing shows that terraform@shop-prod.iam.gserviceaccount.com does.",
+		}},
+		{name: "google/grant-of-the-renewer-removed-a-pipeline-keeps-one", changes: []Change{google[0], deletes("google_dns_managed_zone_iam_member.cm", gZoneGrant("roles/dns.admin", gmember)), google[2], keeps("google_project_iam_member.ci", gGrant("roles/dns.admin", ciMember))}, want: []string{
+			"lost google_dns_managed_zone_iam_member.cm: Renewal stops: cert-manager@shop-prod.iam.gserviceaccount.com loses roles/dns.admin on zone example-com of project shop-prod, and nothing else in this plan allows it. Nothing shows it until certificates end.",
+		}},
+		{name: "cloudflare/token-of-a-pipeline-removed", changes: []Change{keeps("cloudflare_zone.main", attrs{"id": cfZone, "name": "example.com", "account": attrs{"id": cfAccount}}), keeps("cloudflare_api_token.cm", token("cert-manager")), deletes("cloudflare_api_token.ci", token("terraform"))}, want: []string{
+			"unknown cloudflare_api_token.ci: The API token terraform is destroyed. Nobody can tell from this plan whether renewal rests on it: the API token cert-manager keeps its own grant there and is seen to renew, and nothing shows that the API token terraform does.",
+		}},
+		{name: "cloudflare/token-of-the-renewer-removed-a-pipeline-keeps-one", changes: []Change{keeps("cloudflare_zone.main", attrs{"id": cfZone, "name": "example.com", "account": attrs{"id": cfAccount}}), deletes("cloudflare_api_token.cm", token("cert-manager")), keeps("cloudflare_api_token.ci", token("terraform"))}, want: []string{
+			"lost cloudflare_api_token.cm: Renewal stops: the API token cert-manager is destroyed, so whoever renews with it can no longer sign in to Cloudflare. Nothing shows it until certificates end.",
+		}},
+	})
+}
