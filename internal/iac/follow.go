@@ -7,7 +7,7 @@ import (
 
 // stale are the attributes by which others name what is made anew, of identities and of clusters.
 var stale = map[Kind][]string{
-	KindIdentity: {"principal_id", "client_id", "object_id", "application_id", "id"},
+	KindIdentity: {"principal_id", "client_id", "object_id", "application_id", "id", "arn", "unique_id", "email"},
 	KindTrust:    {"oidc_issuer_url"},
 }
 
@@ -17,26 +17,28 @@ var stale = map[Kind][]string{
 func (j *judge) followed(t *Tie) (heirs []*Change, sure bool) {
 	c := t.From.Change
 	ids := renamed(c, stale[t.Kind])
-	if t.Stale == "" || len(ids) == 0 || c.Do != DeleteCreate && c.Do != CreateDelete {
+	if t.Kind != KindIdentity && t.Stale == "" || len(ids) == 0 || c.Do != DeleteCreate && c.Do != CreateDelete || t.Kind == KindIdentity && !j.exists(t) {
 		return nil, false
 	}
 	sure = true
+	used := azure(c) // elsewhere workloads name the identity by what is new of it, and have to follow
 	for i := range j.plan.Changes {
 		d := &j.plan.Changes[i]
-		if d == c || d.Before == nil || !mentions(d.Before, ids) {
+		if d == c || d.Before == nil || !mentions(d.Before, ids) && !byName(d.Before, c.Before) {
 			continue
 		}
-		if d.After == nil || d.Forgets() || mentions(d.After, ids) {
+		if d.After == nil || d.Forgets() || mentions(d.After, ids) || byName(d.After, c.Before) {
 			return nil, false
 		}
 		switch {
-		case leans(d, c):
+		case leans(d, c), byName(d.After, c.After), namesNew(d.After, c):
 		case anyTrue(d.Unknown) && (len(d.Refers) == 0 || passedOn(d)):
 			sure = false
 		default:
 			return nil, false
 		}
 		heirs = append(heirs, d)
+		used = used || acting(d)
 	}
 	need := map[Kind]Kind{KindIdentity: KindGrant, KindTrust: KindTrust}[t.Kind]
 	found := false
@@ -44,24 +46,63 @@ func (j *judge) followed(t *Tie) (heirs []*Change, sure bool) {
 		b := &j.before[i]
 		d := b.From.Change
 		heir := slices.Contains(heirs, d)
-		if d == c || !bound(b.Kind) || !heir && (t.Kind != KindIdentity || !alike(b.Principal, t.Principal)) {
-			continue
+		mine := t.Kind == KindIdentity && alike(b.Principal, t.Principal)
+		if !bound(b.Kind) || d == c && !mine || !heir && (!mine || d.Do == NoOp) {
+			continue // what stays and names it by nothing that changes (a cluster, its provider) serves the new one, too
 		}
-		if !heir || !j.carried(b) {
+		if d != c && !heir || !j.carried(b) {
 			return nil, false
 		}
 		found = found || b.Kind == need
 	}
-	if !found {
+	if !found || !used {
 		return nil, false
 	}
 	return heirs, sure
+}
+
+// exists reports whether the resource of an identity is one afterwards.
+func (j *judge) exists(t *Tie) bool {
+	return slices.ContainsFunc(j.after, func(u Tie) bool { return u.Kind == KindIdentity && u.From.Change == t.From.Change })
+}
+
+// byName reports whether attributes name a role of AWS by its name, which other resources of AWS do.
+func byName(values, role map[string]any) bool {
+	name := text(role["name"])
+	if name == "" || text(role["assume_role_policy"]) == "" {
+		return false
+	}
+	return slices.ContainsFunc([]string{"role", "role_name", "roles"}, func(a string) bool {
+		return slices.ContainsFunc(texts(values[a]), func(s string) bool { return alike(s, name) })
+	})
+}
+
+// namesNew reports whether a value holds the ARN that a role has when it is made anew, or the address of an account, where
+// they follow from what the plan knows.
+func namesNew(v any, c *Change) bool {
+	after := &Side{Change: c, After: true, Values: c.After, unknown: c.Unknown}
+	switch name := after.Text("name"); {
+	case c.Type == "google_service_account":
+		email := googleEmail(after)
+		return email != "" && mentions(v, []string{email})
+	case c.Type == "aws_iam_role" && name != "":
+		return mentions(v, []string{lower(":role" + orElse(after.Text("path"), "/") + name)})
+	}
+	return false
+}
+
+// acting reports whether a change is of something that acts as an identity: a workload, a machine, an association of one.
+func acting(c *Change) bool {
+	return !strings.HasPrefix(c.Type, "aws_iam_") && !strings.HasPrefix(c.Type, "google_") || c.Type == "aws_iam_instance_profile"
 }
 
 // renamed are the values of some attributes that an object no longer has when it is made anew.
 func renamed(c *Change, attributes []string) (out []string) {
 	before, after := &Side{Values: c.Before}, &Side{After: true, Values: c.After, unknown: c.Unknown}
 	for _, a := range attributes {
+		if a == "id" && strings.HasPrefix(c.Type, "aws_iam_") {
+			continue // its name, which stands for anything
+		}
 		v := lower(strings.TrimSuffix(before.Text(a), "/"))
 		if len(v) >= 12 && (!after.Known(a) || after.Text(a) != "" && !alike(after.Text(a), before.Text(a))) {
 			out = append(out, v)
@@ -75,7 +116,7 @@ func mentions(v any, texts []string) bool {
 	switch v := v.(type) {
 	case string:
 		v = lower(v)
-		return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(v, s) })
+		return slices.ContainsFunc(texts, func(s string) bool { return holds(v, s) })
 	case []any:
 		return slices.ContainsFunc(v, func(e any) bool { return mentions(e, texts) })
 	case map[string]any:
@@ -86,6 +127,23 @@ func mentions(v any, texts []string) bool {
 		}
 	}
 	return false
+}
+
+// holds reports whether a text has a name in it that is not but a part of a longer one.
+func holds(v, name string) bool {
+	part := func(c byte) bool { return strings.IndexByte(letters, c) >= 0 }
+	for from := 0; ; {
+		i := strings.Index(v[from:], name)
+		if i < 0 || name == "" {
+			return false
+		}
+		i += from
+		end := i + len(name)
+		if (i == 0 || !part(v[i-1]) || !part(name[0])) && (end == len(v) || !part(v[end])) {
+			return true
+		}
+		from = i + 1
+	}
 }
 
 // leans reports whether the code of one resource refers to another one of the same module.

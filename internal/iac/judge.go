@@ -223,7 +223,9 @@ func (j *judge) follows(f judged) bool {
 		u := g.tie
 		switch {
 		case u == nil || u == t:
-		case slices.Contains(g.heirs, t.From.Change):
+		case slices.Contains(g.heirs, t.From.Change) && (bound(t.Kind) || f.Class == Unknown):
+			return true
+		case len(g.heirs) > 0 && u.Kind == KindIdentity && u.From.Change == t.From.Change && bound(t.Kind) && alike(u.Principal, t.Principal):
 			return true
 		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && (u.From.Change == t.From.Change || g.beside && f.beside)) && alike(u.Principal, t.Principal) && bound(t.Kind):
 			return true

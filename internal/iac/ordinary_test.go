@@ -159,3 +159,83 @@ func TestOthersWhoMayWriteRecords(t *testing.T) {
 		}},
 	})
 }
+
+// An identity is called otherwise, and so made anew: what names it follows by reference, or does not.
+func TestIdentitiesThatAreCalledOtherwise(t *testing.T) {
+	t.Parallel()
+	renamed := with(without(cmRole, "arn", "id", "unique_id"), "name", "cert-manager-prod")
+	was, will := awsAccount+"role/cert-manager", awsAccount+"role/cert-manager-prod"
+	annotated := func(key, id string) attrs {
+		return kHelm("v1.18.2", "serviceAccount:\n  annotations:\n    "+key+": "+id+"\n")
+	}
+	blank := func(a attrs, keys ...string) attrs { return without(a, keys...) }
+	unknownSet := func(do Action) []Change {
+		return []Change{
+			change(do, cmRoleAt, cmRole, renamed, unknowns("arn", "id", "unique_id")), keeps(cmPolicyAt, cmPolicy), zoneAt,
+			change(do, cmAttach, cmHeld, with(without(cmHeld, "id"), "role", "cert-manager-prod"), unknowns("id")),
+			change(Update, "helm_release.cm", annotated("eks.amazonaws.com/role-arn", was), blank(annotated("", ""), "values"), unknowns("values")),
+		}
+	}
+	code := azConfigured(map[string]map[string][]any{
+		cmAttach: {"role": {"aws_iam_role.cert_manager.name", "aws_iam_role.cert_manager"}}, "helm_release.cm": {"values": {"aws_iam_role.cert_manager.arn", "aws_iam_role.cert_manager"}},
+	})
+	through := azConfigured(map[string]map[string][]any{
+		cmAttach: {"role": {"aws_iam_role.cert_manager.name", "aws_iam_role.cert_manager"}}, "helm_release.cm": {"values": {"var.role_arn"}},
+	})
+	gap := "gap aws_iam_role.cert_manager: Renewal pauses, and stops if the second step fails: the role cert-manager is made anew, and what names it follows by reference (aws_iam_role_policy_attachment.cert_manager, helm_release.cm); until all of that is done nothing renews by it."
+	lost := "lost aws_iam_role.cert_manager: Renewal stops: the role cert-manager is destroyed, so nothing can act as it, and what was granted to it is gone. Nothing shows it until certificates end."
+	moves := func(after, unknown attrs) []Change {
+		return append(unknownSet(CreateDelete)[:4:4], change(Update, "helm_release.cm", annotated("eks.amazonaws.com/role-arn", was), after, unknown))
+	}
+	stopped := with(blank(annotated("", ""), "values"), "set", []any{attrs{"name": "replicaCount", "value": "0"}})
+	association := func(role string) attrs {
+		return attrs{"id": "a-1", "cluster_name": "prod", "namespace": "cert-manager", "service_account": "cert-manager", "role_arn": role, "association_arn": "arn:aws:eks:eu-west-1:123456789012:podidentityassociation/prod/a-1"}
+	}
+	pods := role("cert-manager", doc(attrs{"Effect": "Allow", "Action": []string{"sts:AssumeRole", "sts:TagSession"}, "Principal": attrs{"Service": "pods.eks.amazonaws.com"}}))
+	newEmail := "cert-manager-prod@shop-prod.iam.gserviceaccount.com"
+	account := gAccount("1")
+	next := altered(account, "account_id", "cert-manager-prod", "email", newEmail, "member", "serviceAccount:"+newEmail, "id", nil, "unique_id", nil, "name", nil)
+	googleMoves := func(do Action, last Change) []Change {
+		return []Change{
+			change(do, "google_service_account.cm", account, next, unknowns("id", "unique_id", "name")), keeps("google_dns_managed_zone.main", gZone("example-com", "example.com.")),
+			change(do, gcm, gGrant(gAdmin, gmember), altered(gGrant(gAdmin, "serviceAccount:"+newEmail), "id", nil), unknowns("id")),
+			change(do, "google_service_account_iam_member.wi", gTrust(gpod), altered(gTrust(gpod), "id", nil, "service_account_id", nil), unknowns("id", "service_account_id")), last,
+		}
+	}
+	googleCode := azConfigured(map[string]map[string][]any{
+		gcm: {"member": {"google_service_account.cm.member", "google_service_account.cm"}}, "google_service_account_iam_member.wi": {"service_account_id": {"google_service_account.cm.name", "google_service_account.cm"}},
+	})
+	play(t, []scene{
+		{name: "aws/role-called-otherwise-and-followed", changes: unknownSet(CreateDelete), flags: code, want: []string{gap}},
+		{name: "aws/role-called-otherwise-and-followed-destroyed-first", changes: unknownSet(DeleteCreate), flags: code, want: []string{gap}},
+		{name: "aws/role-called-otherwise-and-named", changes: moves(annotated("eks.amazonaws.com/role-arn", will), nil), want: []string{gap}},
+		{name: "aws/role-called-otherwise-through-a-variable", changes: unknownSet(CreateDelete), flags: through, want: []string{
+			"unknown aws_iam_role.cert_manager: The role cert-manager changes, and nobody can tell whether renewal goes on: it is made anew, and whether aws_iam_role_policy_attachment.cert_manager, helm_release.cm then name the new one is known only after the apply.",
+		}},
+		{name: "aws/role-called-otherwise-the-old-one-named", changes: append(unknownSet(CreateDelete)[:4:4], keeps("helm_release.cm", annotated("eks.amazonaws.com/role-arn", was))), flags: code, want: []string{lost}},
+		{name: "aws/role-called-otherwise-attachment-stays", changes: append(unknownSet(CreateDelete)[:3:3], keeps(cmAttach, cmHeld), unknownSet(CreateDelete)[4]), flags: code, want: []string{
+			"lost aws_iam_role.cert_manager: Renewal stops: the role cert-manager is made anew, and what aws_iam_role_policy_attachment.cert_manager attaches is gone with the old one, and the plan does not attach it again. Nothing shows it until certificates end.",
+			"unknown helm_release.cm: The trust by which a workload acts as the service account cert-manager/cert-manager changes, and nobody can tell whether renewal goes on: its values are known only after the apply.",
+		}},
+		{name: "aws/role-called-otherwise-and-other-trust", changes: append([]Change{change(CreateDelete, cmRoleAt, cmRole, with(renamed, "assume_role_policy", trusts(awsIssuer, "system:serviceaccount:shop:shop")), unknowns("arn", "id", "unique_id"))}, unknownSet(CreateDelete)[1:]...), flags: code, want: []string{
+			lost,
+			"unknown helm_release.cm: The trust by which a workload acts as the service account cert-manager/cert-manager changes, and nobody can tell whether renewal goes on: its values are known only after the apply.",
+		}},
+		{name: "aws/role-called-otherwise-and-the-release-stopped", changes: moves(stopped, unknowns("values")), flags: code, want: []string{
+			"lost helm_release.cm: Renewal stops: cert-manager (release cert-manager in namespace cert-manager) changes, so its controller runs no longer (replicaCount = 0), and no certificate of the cluster is renewed. Nothing shows it until certificates end.",
+			gap,
+		}},
+		{name: "aws/role-of-an-association-called-otherwise", changes: []Change{
+			change(CreateDelete, cmRoleAt, pods, with(without(pods, "arn", "id", "unique_id"), "name", "cert-manager-prod"), unknowns("arn", "id", "unique_id")), keeps(cmPolicyAt, cmPolicy), zoneAt, unknownSet(CreateDelete)[3],
+			change(Update, "aws_eks_pod_identity_association.cm", association(was), without(association(""), "role_arn"), unknowns("role_arn")),
+		}, flags: azConfigured(map[string]map[string][]any{cmAttach: {"role": {"aws_iam_role.cert_manager.name"}}, "aws_eks_pod_identity_association.cm": {"role_arn": {"aws_iam_role.cert_manager.arn"}}}), want: []string{
+			"gap aws_iam_role.cert_manager: Renewal pauses, and stops if the second step fails: the role cert-manager is made anew, and what names it follows by reference (aws_iam_role_policy_attachment.cert_manager, aws_eks_pod_identity_association.cm); until all of that is done nothing renews by it.",
+		}},
+		{name: "google/account-called-otherwise-and-followed", changes: googleMoves(CreateDelete, updates("helm_release.cm", annotated("iam.gke.io/gcp-service-account", gemail), annotated("iam.gke.io/gcp-service-account", newEmail))), flags: googleCode, want: []string{
+			"gap google_service_account.cm: Renewal pauses, and stops if the second step fails: the identity cert-manager@shop-prod.iam.gserviceaccount.com is made anew, and what names it follows by reference (google_project_iam_member.cm, google_service_account_iam_member.wi, helm_release.cm); until all of that is done nothing renews by it.",
+		}},
+		{name: "google/account-called-otherwise-the-old-one-named", changes: googleMoves(CreateDelete, keeps("helm_release.cm", annotated("iam.gke.io/gcp-service-account", gemail))), flags: googleCode, want: []string{
+			"lost google_service_account.cm: Renewal stops: the identity cert-manager@shop-prod.iam.gserviceaccount.com is made anew, and it gets another unique id, and roles that name it go on naming the deleted one. Nothing shows it until certificates end.",
+		}},
+	})
+}
