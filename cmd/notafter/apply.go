@@ -78,7 +78,7 @@ Exit statuses
 
 // record is what was done, in the form in which it is written.
 type record struct {
-	Outcome string       `json:"outcome"` // refused, not_applied, failed, proven, cut or unproven
+	Outcome string       `json:"outcome"` // applying, refused, not_applied, failed, proven, cut or unproven
 	Plan    recordPlan   `json:"plan"`
 	Guard   *iac.Verdict `json:"guard"`
 	Apply   *recordApply `json:"apply"` // null when nothing was applied
@@ -92,11 +92,12 @@ type recordPlan struct {
 	Tool   string `json:"tool"`
 }
 
+// recordApply is what the command did. While it runs, it has neither ended nor a status.
 type recordApply struct {
 	Started time.Time `json:"started"`
-	Ended   time.Time `json:"ended"`
-	Exit    int       `json:"exit"`
-	// Changed is set when the plan file was not what was judged any more once the command had ended.
+	Ended   time.Time `json:"ended,omitzero"`
+	Exit    *int      `json:"exit"`
+	// Changed is set when, once the command had ended, the plan file was not what was judged any more, or had been touched.
 	Changed bool `json:"plan_changed,omitempty"`
 }
 
@@ -176,19 +177,33 @@ func (p *program) applyJudged(ctx context.Context, o applyOptions, c climber, sa
 	if err := saved.still(digest); err != nil {
 		return refuse("not_applied", err)
 	}
+	if err := p.announce(o, r); err != nil {
+		return refuse("not_applied", fmt.Errorf("write the record: %w", err))
+	}
 	ran, err := p.pass(ctx, saved.command)
 	if err != nil {
+		r.Apply = nil
 		return refuse("not_applied", err)
 	}
-	r.Apply = &recordApply{Started: ran.started.UTC(), Ended: ran.ended.UTC(), Exit: ran.exit, Changed: saved.still(digest) != nil}
+	r.Apply = &recordApply{Started: ran.started.UTC(), Ended: ran.ended.UTC(), Exit: &ran.exit, Changed: saved.still(digest) != nil}
 	p.told("apply: status %d in %s", ran.exit, assure.Ago(ran.ended.Sub(ran.started)))
 	return p.proveApplied(ctx, o, c, ran, r)
+}
+
+// announce writes down that the command is about to run: if this process is killed, or the machine is, the record says
+// what was judged and that nobody has seen the end of it. Into a pipe goes the end alone.
+func (p *program) announce(o applyOptions, r *record) error {
+	r.Outcome, r.Apply = "applying", &recordApply{Started: p.now().UTC()}
+	if o.record == "" || stream(o.record) {
+		return nil
+	}
+	return writeRecord(o.record, r)
 }
 
 // proveApplied proves what a command left, whether it worked or not.
 func (p *program) proveApplied(ctx context.Context, o applyOptions, c climber, ran ran, r *record) error {
 	if r.Apply.Changed {
-		_, _ = fmt.Fprintln(p.stderr, "notafter: the plan file is not the one that was judged any more: another process wrote it while it was applied. See what was applied.")
+		_, _ = fmt.Fprintln(p.stderr, "notafter: the plan file is not the one that was judged any more: another process wrote or moved it while it was applied. See what was applied.")
 	}
 	if ran.interrupted {
 		_, _ = fmt.Fprintln(p.stderr, "notafter: the command was interrupted; what it left is proven now. Interrupt again to go without.")
@@ -294,6 +309,9 @@ func writeRecord(path string, r *record) error {
 		return err
 	}
 	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
 	err = errors.Join(err, f.Chmod(0o644), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)

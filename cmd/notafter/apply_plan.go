@@ -23,6 +23,17 @@ type savedPlan struct {
 	// verb is where "apply" stands in the command, plan where the plan file does.
 	verb, plan int
 	file       string // its path from here
+	// was is the file as it was when its digest was first taken.
+	was fileState
+}
+
+// fileState tells a file from another one, and from itself after somebody wrote, moved or touched it: of the path's last
+// element, and of what it leads to when that is a symbolic link. A file that was swapped and swapped back is to the byte
+// what it was, and differs in this. What it does not tell is another directory in the place of one above the file.
+type fileState struct{ link, file string }
+
+func fileStateOf(path string) fileState {
+	return fileState{link: stampOfFile(path, false), file: stampOfFile(path, true)}
 }
 
 // zipMagic begins the plan files of Terraform and OpenTofu, which are archives.
@@ -115,8 +126,11 @@ func beginsWith(file string, magic []byte) bool {
 	return err == nil && string(head) == string(magic)
 }
 
-// digest is the SHA-256 of the plan file, in hexadecimal.
+// digest is the SHA-256 of the plan file, in hexadecimal. The first time, it is also noted which file that is.
 func (s *savedPlan) digest() (string, error) {
+	if s.was == (fileState{}) {
+		s.was = fileStateOf(s.file)
+	}
 	f, err := os.Open(s.file)
 	if err != nil {
 		return "", fmt.Errorf("read the plan: %w", err)
@@ -129,7 +143,7 @@ func (s *savedPlan) digest() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// still fails when the plan file is not what it was.
+// still fails when the plan file is not what it was, or was touched meanwhile.
 func (s *savedPlan) still(digest string) error {
 	now, err := s.digest()
 	if err != nil {
@@ -137,6 +151,9 @@ func (s *savedPlan) still(digest string) error {
 	}
 	if now != digest {
 		return failed(fmt.Errorf("the plan file %s changed while it was judged: it is not the one that was looked at", s.file))
+	}
+	if fileStateOf(s.file) != s.was {
+		return failed(fmt.Errorf("the plan file %s was written, moved or touched while it was judged: another one may have been looked at", s.file))
 	}
 	return nil
 }

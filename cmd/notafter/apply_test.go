@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,6 +38,7 @@ case "$*" in
 *"show -json "*)
 	cat "$dir/plan.json"
 	if [ -e "$dir/tamper" ]; then echo changed >> "$dir/plan.tfplan"; fi
+	if [ -e "$dir/juggle" ]; then mv "$dir/plan.tfplan" "$dir/kept"; echo other > "$dir/plan.tfplan"; mv "$dir/kept" "$dir/plan.tfplan"; fi
 	;;
 *refresh-only*)
 	echo "Refreshing"
@@ -147,7 +149,7 @@ func TestApply(t *testing.T) {
 	recorded := func(outcome, class string, applied bool, exit int, proven assure.Verdict) {
 		t.Helper()
 		switch {
-		case r.Outcome != outcome, r.Guard == nil || string(r.Guard.Class) != class, (r.Apply != nil) != applied, applied && r.Apply.Exit != exit,
+		case r.Outcome != outcome, r.Guard == nil || string(r.Guard.Class) != class, (r.Apply != nil) != applied, applied && (r.Apply.Exit == nil || *r.Apply.Exit != exit),
 			(r.Proof != nil) != (proven != ""), r.Proof != nil && r.Proof.Verdict != proven:
 			t.Errorf("the record is %+v", r)
 		}
@@ -204,6 +206,35 @@ func TestApply(t *testing.T) {
 	}
 	if err := os.Remove(filepath.Join(f.dir, "tamper")); err != nil {
 		t.Fatal(err)
+	}
+
+	// And takes it away again, so that to the byte it is the same.
+	f.write("juggle", "", 0o600)
+	f.plans(g.grantOf("no-op"))
+	was = f.applies(0, g.Revoke)
+	says(t, apply(exitBroken), "not applied: the plan file", "was written, moved or touched while it was judged")
+	if was() {
+		t.Error("applied, although another plan may have been judged")
+	}
+	if err := os.Remove(filepath.Join(f.dir, "juggle")); err != nil {
+		t.Fatal(err)
+	}
+	// Or does that while it is applied: then the record has it.
+	var during record
+	was = f.applies(0, func() {
+		kept := filepath.Join(f.dir, "kept")
+		data, err := os.ReadFile(file)
+		if err := errors.Join(err, json.Unmarshal(data, &during), os.Rename(f.plan, kept), os.WriteFile(f.plan, []byte("PK"), 0o600), os.Rename(kept, f.plan)); err != nil {
+			t.Error(err)
+		}
+	})
+	says(t, apply(exitUnknown), "✓ Renewal works after", "the plan file is not the one that was judged any more", "unproven: guard safe")
+	if !was() || r.Outcome != "unproven" || !r.Apply.Changed {
+		t.Errorf("a plan that was swapped and swapped back is %+v", r)
+	}
+	// Whoever kills notafter meanwhile finds in the record that it was being applied, and no status.
+	if during.Outcome != "applying" || during.Guard == nil || during.Plan.SHA256 != r.Plan.SHA256 || during.Apply == nil || during.Apply.Started.IsZero() || !during.Apply.Ended.IsZero() || during.Apply.Exit != nil {
+		t.Errorf("while it was applied, the record was %+v, %+v", during, during.Apply)
 	}
 
 	// What cannot be read is not applied.
