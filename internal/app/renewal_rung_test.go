@@ -36,12 +36,43 @@ func TestARareRungDoesNotHoldALostGrantOpen(t *testing.T) {
 	r.Grant()
 	defer func() {
 		if t.Failed() {
-			for _, c := range []string{"shop", "www"} {
-				t.Logf("%s: %s", c, p.text("/api/v1/certificates/"+c+"/renewal?limit=3"))
-			}
+			p.recount(t, "shop", "www")
 		}
 	}()
 	until(t, 2*time.Minute, "proof", func() bool { return !open() })
+}
+
+// recount logs what a test that failed was about, short enough to be read: the open incidents, and of the attempts those
+// that did not work and the renewals.
+func (p *product) recount(t *testing.T, certificates ...string) {
+	t.Helper()
+	for _, c := range certificates {
+		var v struct {
+			Attempts []struct {
+				ID                int64
+				Kind, By, Outcome string
+				Started, Ended    time.Time
+				Steps             []struct{ Name, Target, Outcome, Detail string }
+			}
+		}
+		p.get("/api/v1/certificates/"+c+"/renewal?limit=500", &v)
+		for _, a := range v.Attempts {
+			if a.Outcome == string(assure.Done) && a.Kind != string(assure.AttemptRenewal) {
+				continue
+			}
+			t.Logf("%s: %s by %s %s to %s: %s", c, a.Kind, a.By, a.Started.Format("04:05.000"), a.Ended.Format("04:05.000"), a.Outcome)
+			for _, s := range a.Steps {
+				if s.Outcome != string(assure.Done) {
+					t.Logf("    %s %s: %s: %.300s", s.Name, s.Target, s.Outcome, s.Detail)
+				}
+			}
+		}
+	}
+	for _, i := range p.incidents() {
+		if i.State != "resolved" {
+			t.Logf("incident: %.3000s", p.text("/api/v1/incidents/"+i.ID))
+		}
+	}
 }
 
 func (p *product) rung(certificate, rung string) string {
