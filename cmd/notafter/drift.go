@@ -173,11 +173,17 @@ func (p *program) runDrift(ctx context.Context, o driftOptions, renewers []strin
 	if err != nil {
 		return err
 	}
+	known, err := c.expected(ctx)
+	if err != nil {
+		return err
+	}
 	var asks []climb
 	seen := map[string]bool{}
 	for _, x := range list {
 		seen[x.renewer] = true
-		if slices.Contains(x.on, "permission") && (len(renewers) == 0 || slices.Contains(renewers, x.renewer)) {
+		// Where something is on record, somebody can be asked, although the rung may be off.
+		asked := slices.Contains(x.on, "permission") || slices.ContainsFunc(known, func(g grant) bool { return g.Renewer == x.renewer })
+		if asked && (len(renewers) == 0 || slices.Contains(renewers, x.renewer)) {
 			asks = append(asks, climb{x.name, []string{"permission"}})
 		}
 	}
@@ -227,7 +233,7 @@ func (p *program) runDrift(ctx context.Context, o driftOptions, renewers []strin
 	}
 	switch {
 	case len(r.Grants) == 0 && len(r.Unasked) == 0:
-		return status{code: exitUnknown, err: errors.New("nobody can be asked about these permissions: the rung permission is off, or there is no answer on record")}
+		return status{code: exitUnknown, err: errors.New("nobody can be asked about these permissions: the rung permission and the setting drift are off, or there is no answer on record")}
 	case r.Verdict == assure.Broken:
 		return status{code: exitBroken}
 	case r.Verdict != assure.Upheld:

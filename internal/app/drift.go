@@ -22,16 +22,21 @@ func (n noting) Ask(ctx context.Context, record string) []assure.Access {
 	if ctx.Err() != nil || len(got) == 0 {
 		return got // what was cut short is no answer
 	}
+	n.app.note(ctx, n.renewer, got)
+	return got
+}
+
+// note holds answers against what is expected.
+func (a *App) note(ctx context.Context, renewer string, got []assure.Access) {
 	var err error
 	for range 3 { // another process may write at the same time
-		if _, err = n.app.db.NoteAccess(ctx, n.renewer, got, n.app.now()); !errors.Is(err, assure.ErrConflict) {
+		if _, err = a.db.NoteAccess(ctx, renewer, got, a.now()); !errors.Is(err, assure.ErrConflict) {
 			break
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		n.app.tries.Error("compare permissions with what is expected", "renewer", n.renewer, "error", err)
+		a.tries.Error("compare permissions with what is expected", "renewer", renewer, "error", err)
 	}
-	return got
 }
 
 // asker is whom to ask about the permissions of a renewer; nil where nobody can be asked.
@@ -40,6 +45,27 @@ func (a *App) asker(name string, r *renewer) renew.Asker {
 		return nil
 	}
 	return noting{r.asker, a, name}
+}
+
+// lookAtGrants asks again what the permission of a certificate's next renewal rests on.
+func (a *App) lookAtGrants(ctx context.Context, k *renew.Keeper, c assure.Claim) assure.Fact {
+	r, ok := k.Grants(ctx, c.Certificate, c.Every)
+	if !ok {
+		return nil
+	}
+	return a.expect(ctx, r)
+}
+
+// compares reports whether what the permission of a certificate rests on is compared with what is expected.
+func (a *App) compares(certificate string) bool {
+	c := a.world.Load().config
+	for i := range c.Certificates {
+		if c.Certificates[i].Name == certificate {
+			r, ok := c.RenewerOf(&c.Certificates[i])
+			return ok && r.Drifts() > 0
+		}
+	}
+	return false
 }
 
 // expect puts what is not as expected into what a rehearsal brought back, so that it is judged.
@@ -60,6 +86,9 @@ func (a *App) expect(ctx context.Context, r assure.Rehearsed) assure.Rehearsed {
 		a.tries.Error("read what is expected", "renewer", r.Renewer, "error", err)
 		return r
 	}
+	if len(r.Access) == 0 {
+		a.noteRefusals(ctx, r.Renewer, list)
+	}
 	for _, e := range list {
 		if e.Learned.IsZero() || len(r.Access) > 0 && len(e.Gone()) == 0 && e.Answer != assure.Forbidden {
 			continue
@@ -70,6 +99,20 @@ func (a *App) expect(ctx context.Context, r assure.Rehearsed) assure.Rehearsed {
 		r.Expected = append(r.Expected, e)
 	}
 	return r
+}
+
+// noteRefusals notes that what was expected was refused when it was tried: that is as good as an answer, and what is given
+// back after it may have another id although the cloud was not asked in between.
+func (a *App) noteRefusals(ctx context.Context, renewer string, list []assure.Expected) {
+	var refused []assure.Access
+	for _, e := range list {
+		if !e.Learned.IsZero() && e.Answer == assure.Allowed {
+			refused = append(refused, assure.Access{Answer: assure.Forbidden, Identity: e.Identity, Action: e.Action, Scope: e.Scope})
+		}
+	}
+	if len(refused) > 0 {
+		a.note(ctx, renewer, refused)
+	}
 }
 
 // Expected returns what the permissions of renewers are known to rest on, of all when none is named.

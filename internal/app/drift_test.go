@@ -16,8 +16,27 @@ import (
 func TestADriftedGrantIsWorkAndItsLossAPage(t *testing.T) {
 	t.Parallel()
 	r := settle(t, pace{life: 10 * time.Minute, canary: 2 * time.Second, authorization: time.Hour}, "shop."+estate.AzureZone)
+	driftThenLoss(t, r)
+}
+
+// The same without the rung that asks: what renewal rests on is compared on its own interval.
+func TestDriftIsFoundWithoutTheRung(t *testing.T) {
+	t.Parallel()
+	r := settle(t, pace{life: 10 * time.Minute, canary: 2 * time.Second, authorization: time.Hour}, "shop."+estate.AzureZone)
+	azure := r.config.Renewers["azure"]
+	azure.Rehearse.Permission, azure.Drift = every(0), every(2*time.Second)
+	r.config.Renewers["azure"] = azure
+	driftThenLoss(t, r)
+}
+
+func driftThenLoss(t *testing.T, r *renewed) {
+	t.Helper()
 	p := start(t, r.config, "")
 	until(t, 2*time.Minute, "certificate in service, and every rung climbed", func() bool { return r.sites[0].Leaf() != nil && p.climbed("shop") })
+	until(t, 2*time.Minute, "grant that is relied on", func() bool {
+		list, err := p.app.Expected(t.Context(), "azure")
+		return err == nil && len(list) > 0
+	})
 	type grown struct{ ID, State, Stage, Reason, Cause, Summary, Action string }
 	grant := func() (g grown) {
 		var page struct{ Incidents []grown }
@@ -57,7 +76,7 @@ func TestADriftedGrantIsWorkAndItsLossAPage(t *testing.T) {
 	})
 
 	r.Grant() // with an id that nobody has seen
-	until(t, 2*time.Minute, "proof", func() bool { return grant().State == "resolved" })
+	until(t, 3*time.Minute, "proof", func() bool { return grant().State == "resolved" })
 	if got := p.rehearse("shop", assure.RehearsePermission); got.Outcome != string(assure.Done) {
 		t.Errorf("the permission is %s", got)
 	}

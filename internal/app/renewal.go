@@ -56,19 +56,31 @@ func (a *App) newKeeper(w *world) (*renew.Keeper, error) {
 func (a *App) reported(ctx context.Context, certificate, subject string, link assure.Link, f assure.Fact) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if r, ok := f.(assure.Rehearsed); ok {
-		f = a.expect(ctx, r)
+	r, rehearsed := f.(assure.Rehearsed)
+	if rehearsed {
+		r = a.expect(ctx, r)
+		f = r
 	}
 	look := assure.Look{Claim: assure.NewClaimID(link, certificate, subject), Fact: f, Observer: "renewer@" + hostOf(a.owner), At: a.now()}
-	if err := a.patrol.Record(ctx, look); err != nil {
+	looks := []assure.Look{look}
+	if rehearsed && r.Rung == assure.RehearsePermission && a.compares(certificate) {
+		// The cloud was asked: what it answered is held against what is expected as well.
+		r.Rung = assure.SubjectGrants
+		look.Claim, look.Fact = assure.NewClaimID(assure.Permission, certificate, assure.SubjectGrants), r
+		looks = append(looks, look)
+	}
+	if err := a.patrol.Record(ctx, looks...); err != nil {
 		a.log.Error("record what was found about a renewal", "certificate", certificate, "subject", subject, "error", err)
 	}
 }
 
-// lookAtBooks brings back what is on record about a renewal. What rehearsals find is reported when it is found, and is
-// nothing to look at.
-func (a *App) lookAtBooks(_ context.Context, c assure.Claim) assure.Fact {
+// lookAtBooks brings back what is on record about a renewal, and asks what its permission rests on. What rehearsals find
+// is reported when it is found, and is nothing to look at.
+func (a *App) lookAtBooks(ctx context.Context, c assure.Claim) assure.Fact {
 	k := a.world.Load().keeper
+	if k != nil && c.Subject == assure.SubjectGrants {
+		return a.lookAtGrants(ctx, k, c)
+	}
 	if k == nil || c.Subject != assure.SubjectRenewal && c.Subject != assure.SubjectIssuance {
 		return nil
 	}

@@ -83,17 +83,21 @@ func (a *App) asked(ctx context.Context, c *iac.Certificate) error {
 	if err != nil {
 		return err
 	}
-	for _, cl := range v.Claims {
-		if cl.Evidence == nil {
-			continue
-		}
+	// A rung and the comparison with what is expected ask the same: the newest answer counts.
+	newest := slices.DeleteFunc(v.Claims, func(cl assure.ClaimView) bool { return cl.Evidence == nil })
+	slices.SortStableFunc(newest, func(a, b assure.ClaimView) int { return b.Evidence.LastSeen.Compare(a.Evidence.LastSeen) })
+	answered := map[[2]string]bool{}
+	for _, cl := range newest {
 		r, ok := cl.Evidence.Fact.(assure.Rehearsed)
 		if !ok {
 			continue
 		}
 		for _, x := range r.Access {
 			c.Identities = appendNew(c.Identities, x.Identity)
-			if x.Answer != assure.Allowed {
+			about := [2]string{x.Action, x.Scope}
+			before := answered[about]
+			answered[about] = true
+			if before || x.Answer != assure.Allowed {
 				continue
 			}
 			if len(x.Grants) > 0 {

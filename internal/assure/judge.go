@@ -261,6 +261,7 @@ func (b *bench) what() string {
 var subjectWords = map[string]string{
 	SubjectRenewal:             "the renewal",
 	SubjectIssuance:            "the newest certificate",
+	SubjectGrants:              "what the permission for the next renewal rests on",
 	string(RehearseStatic):     "what the next renewal rests on (account, CAA, delegation)",
 	string(RehearsePermission): "the permission to write DNS for the next renewal",
 	string(RehearseCanary):     "the canary record for the next renewal",

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Rehearsed is what one rung of a rehearsal brought back about the next renewal of one certificate.
+// Rehearsed is what one rung of a rehearsal, or a look at what the permission rests on ([SubjectGrants]), brought back about
+// the next renewal of one certificate.
 type Rehearsed struct {
 	Rung    AttemptKind `json:"rung"`
 	Renewer string      `json:"renewer"` // as the configuration names it

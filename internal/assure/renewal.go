@@ -103,12 +103,15 @@ func Ladder() []AttemptKind {
 const (
 	SubjectRenewal  = "renewal"  // link renewal: the last attempt succeeded, or none is due
 	SubjectIssuance = "issuance" // link issuance: a certificate for all names exists
+	// SubjectGrants is of the link permission: what the permission rests on is what is expected. It is no rung, and stands
+	// for one in what a look brings back ([Rehearsed]).
+	SubjectGrants = "grants"
 )
 
 // LinkOf is the link that a rung of the ladder gives evidence about.
 func LinkOf(k AttemptKind) Link {
 	switch k {
-	case RehearseStatic, RehearsePermission, RehearseCanary:
+	case RehearseStatic, RehearsePermission, RehearseCanary, SubjectGrants:
 		return Permission
 	}
 	return Renewal

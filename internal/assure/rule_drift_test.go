@@ -112,7 +112,7 @@ func TestWhatIsGivenBackIsReliedOn(t *testing.T) {
 func TestDrift(t *testing.T) {
 	young := leafCert("young", -10*day, 80*day)
 	asked := func(e Expected) Rehearsed {
-		r := rung(RehearsePermission, step(StepAsk, Done, nil))
+		r := rung(SubjectGrants, step(StepAsk, Done, nil))
 		if e.Answer == Forbidden {
 			r.Steps[0] = step(StepAsk, Failed, &Trouble{Reason: DNSWriteDenied, Class: TroubleDenied, Identity: "4f1c", Action: writeTXT, Scope: zoneScope, Detail: "no role assignment allows it"})
 		}
@@ -122,7 +122,7 @@ func TestDrift(t *testing.T) {
 	judge := func(r Rehearsed, since time.Duration) Judgement {
 		ev := seen(r)
 		ev.FirstSeen = now.Add(-since)
-		return Judge(Case{Claim: renewalClaim(Permission, string(RehearsePermission)), Evidence: ev, Issued: &young}, Setting{Now: now, Policy: Policy{Confirm: 2 * time.Minute}})
+		return Judge(Case{Claim: renewalClaim(Permission, string(r.Rung)), Evidence: ev, Issued: &young}, Setting{Now: now, Policy: Policy{Confirm: 2 * time.Minute}})
 	}
 	one := func(j Judgement, v Verdict, reason Reason, stage Stage, words ...string) {
 		t.Helper()
@@ -140,6 +140,10 @@ func TestDrift(t *testing.T) {
 	one(judge(gone, time.Second), Broken, GrantDrifted, StageNone) // a cloud that has not noticed yet may say so
 	one(judge(asked(told(allowed(narrow, broad), allowed(broad))), time.Hour), Upheld, GrantDrifted, StageNone, narrow)
 	one(judge(asked(told(allowed(narrow), denied())), time.Hour), Broken, DNSWriteDenied, StagePage, "It was last allowed at", narrow)
+	gone.Rung = RehearsePermission
+	if j := judge(gone, time.Hour); j.Verdict != Upheld || len(j.Findings) > 0 {
+		t.Errorf("what has drifted is told by the rung as well: %+v", j.Findings)
+	}
 	if j := judge(asked(told(allowed(narrow))), time.Hour); j.Verdict != Upheld || len(j.Findings) > 0 {
 		t.Errorf("nothing has drifted, and it says %+v", j.Findings)
 	}

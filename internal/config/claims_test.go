@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -66,5 +67,42 @@ func TestTargetsAlone(t *testing.T) {
 	}
 	if _, err := ForTargets(nil); err == nil {
 		t.Error("no target at all was accepted")
+	}
+}
+
+// What permissions rest on is compared by itself, whatever is rehearsed, where somebody can be asked.
+func TestDriftHasItsOwnInterval(t *testing.T) {
+	for setting, want := range map[string]time.Duration{
+		"":                             15 * time.Minute,
+		", drift: 1h":                  time.Hour,
+		", drift: 0s":                  0,
+		", rehearse: {permission: 0s}": 15 * time.Minute,
+		", drift: 2m, rehearse: {permission: 5m}":     2 * time.Minute,
+		", drift: 2m, rehearse: {permission: 0s}":     2 * time.Minute,
+		", drift: 2m, acme_challenge_is: tls-alpn-01": 0,
+	} {
+		challenge := ""
+		if before, _, ok := strings.Cut(setting, ", acme_challenge_is:"); ok {
+			setting, challenge = before, ", challenge: tls-alpn-01"
+		}
+		dns := ", dns: {rfc2136: {server: ns1.example.com, key: k, secret: \"env:K\"}}"
+		if challenge != "" {
+			dns = ""
+		}
+		c, err := Parse("/etc/notafter.yaml", []byte("certificates: [{name: eu, names: [eu.example.com], endpoints: [eu.example.com], renewer: le}]\n"+
+			"renewers: {le: {acme: {directory: \"https://ca.example/d\", email: a@example.com"+challenge+"}"+dns+setting+", install: [{files: {fullchain: /x, key: /y}}]}}\n"+
+			"channels: {hook: {webhook: {url: \"https://hook.example\", secret: \"env:S\"}}}\nroutes: {sre: {mode: own, channels: [hook]}}\ndefault_route: sre\n"))
+		if err != nil {
+			t.Fatalf("%s: %v", setting, err)
+		}
+		var got time.Duration
+		for _, cl := range c.RenewalClaims(time.Now()) {
+			if cl.ID == "permission/eu/grants" {
+				got = cl.Every
+			}
+		}
+		if got != want {
+			t.Errorf("%q is compared every %s, want %s", setting+challenge, got, want)
+		}
 	}
 }

@@ -57,6 +57,15 @@ func (r Renewer) Rungs() map[assure.AttemptKind]time.Duration {
 	return out
 }
 
+// Drifts is how often what the renewer's permission rests on is compared with what is expected; zero when it is not, or
+// nobody can be asked.
+func (r Renewer) Drifts() time.Duration {
+	if r.ACME == nil || !r.ACME.challenge().WritesDNS() || r.DNS == nil || !r.DNS.asks() {
+		return 0
+	}
+	return rung(r.Drift, defaultDrift)
+}
+
 // asks reports whether whoever runs the zone can be asked about a permission. Of the providers that lego writes to, three
 // can.
 func (d *RenewerDNS) asks() bool {
@@ -137,7 +146,7 @@ func (r Renewer) InstallOf(cert *Certificate) []Install {
 }
 
 // RenewalClaims has, for each certificate that notafter renews itself, one claim for each rung of its rehearsal, one for
-// its renewal and one for its issuance, in the order of the file.
+// what its permission rests on, one for its renewal and one for its issuance, in the order of the file.
 func (c *Config) RenewalClaims(now time.Time) []assure.Claim {
 	var out []assure.Claim
 	for i := range c.Certificates {
@@ -161,6 +170,9 @@ func (c *Config) RenewalClaims(now time.Time) []assure.Claim {
 			if every, ok := rungs[k]; ok {
 				claim(assure.LinkOf(k), string(k), every)
 			}
+		}
+		if every := r.Drifts(); every > 0 {
+			claim(assure.Permission, assure.SubjectGrants, every)
 		}
 		claim(assure.Renewal, assure.SubjectRenewal, booksEvery)
 		claim(assure.Issuance, assure.SubjectIssuance, booksEvery)

@@ -22,6 +22,10 @@ type Renewer struct {
 	Install []Install `yaml:"install"`
 	// Rehearse says how often each rung of a rehearsal is climbed. It belongs to acme.
 	Rehearse Rehearse `yaml:"rehearse"`
+	// Drift is how often what the permission to write rests on is compared with what is expected, whatever is rehearsed and
+	// how often: see the guide to drift. Left out, 15m; 0s leaves it out. It belongs to acme, and does something only where
+	// whoever runs the zone can be asked.
+	Drift *Duration `yaml:"drift"`
 }
 
 // ACME is an account at a certificate authority.
@@ -281,6 +285,7 @@ const (
 	defaultCanary        = 15 * time.Minute
 	defaultAuthorization = 24 * time.Hour
 	defaultFull          = 7 * 24 * time.Hour
+	defaultDrift         = 15 * time.Minute
 	defaultPropagation   = 10 * time.Minute
 	defaultTTL           = time.Minute
 )

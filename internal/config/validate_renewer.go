@@ -200,6 +200,9 @@ func (v *validator) acme(name string, r Renewer) {
 			v.bad(key+".rehearse."+f.name, "%s is too short: want at least 1s, or 0s to leave the rung out", *f.every)
 		}
 	}
+	if r.Drift != nil && r.Drift.Std() != 0 && r.Drift.Std() < time.Second {
+		v.bad(key+".drift", "%s is too short: want at least 1s, or 0s to leave it out", *r.Drift)
+	}
 	if r.Rehearse.Full != nil && r.Rehearse.Full.Std() > 0 && len(r.Rehearse.Shadow) == 0 {
 		v.bad(key+".rehearse.full", "shadow is needed: the rung full installs a staging certificate somewhere, and never where the real one is")
 	}

@@ -39,7 +39,11 @@ func (k *Keeper) climb(ctx context.Context, j *Job, kind assure.AttemptKind, by 
 	case assure.RehearseStatic:
 		k.static(ctx, j, at)
 	case assure.RehearsePermission:
-		access = k.ask(ctx, j, at, by == bySchedule)
+		every := j.Rungs[assure.RehearsePermission]
+		if by != bySchedule {
+			every = 0
+		}
+		access = k.ask(ctx, j, at.step, every)
 	case assure.RehearseCanary:
 		k.canary(ctx, j, at)
 	case assure.RehearseAuthorize:
@@ -181,22 +185,22 @@ func (k *Keeper) caa(ctx context.Context, j *Job, at *attempt) {
 }
 
 // ask asks the cloud whether the identity may write (L1): about one record of each zone. Answers are shared by the
-// certificates of a renewer for half of the interval, unless a person asked.
-func (k *Keeper) ask(ctx context.Context, j *Job, at *attempt, share bool) []assure.Access {
+// certificates of a renewer for half of the interval at which it is asked; an interval of zero, of a person, shares none.
+func (k *Keeper) ask(ctx context.Context, j *Job, tell func(assure.Step), every time.Duration) []assure.Access {
 	if j.Asker == nil {
-		at.step(assure.Step{Name: assure.StepAsk, Outcome: assure.Skipped, At: k.o.Now().UTC(), Detail: "nobody can be asked about this renewer's permission"})
+		tell(assure.Step{Name: assure.StepAsk, Outcome: assure.Skipped, At: k.o.Now().UTC(), Detail: "nobody can be asked about this renewer's permission"})
 		return nil
 	}
 	records, err := k.records(ctx, j)
 	if err != nil {
-		at.step(newStep(assure.StepAsk, "", "", k.o.Now(), k.o.Now(), err))
+		tell(newStep(assure.StepAsk, "", "", k.o.Now(), k.o.Now(), err))
 		return nil
 	}
 	var all []assure.Access
 	zones := map[string]bool{}
 	for _, r := range records {
 		if r.err != nil {
-			at.step(newStep(assure.StepAsk, r.name, "", k.o.Now(), k.o.Now(), r.err))
+			tell(newStep(assure.StepAsk, r.name, "", k.o.Now(), k.o.Now(), r.err))
 			continue
 		}
 		if zones[r.at.Zone] {
@@ -205,16 +209,16 @@ func (k *Keeper) ask(ctx context.Context, j *Job, at *attempt, share bool) []ass
 		zones[r.at.Zone] = true
 		key := j.Renewer + "\x00" + r.at.Zone
 		began := k.o.Now()
-		got := k.askOnce(ctx, j, key, r.at.Name, share)
+		got := k.askOnce(ctx, j, key, r.at.Name, every)
 		if ctx.Err() != nil {
 			return all
 		}
 		took := k.o.Now().Sub(began)
 		for _, a := range got {
-			at.step(accessStep(a, began, took))
+			tell(accessStep(a, began, took))
 		}
 		if len(got) == 0 {
-			at.step(assure.Step{Name: assure.StepAsk, Target: r.at.Zone, Outcome: assure.Unclear, At: began.UTC(), Took: took, Detail: "there was no answer", Trouble: &assure.Trouble{
+			tell(assure.Step{Name: assure.StepAsk, Target: r.at.Zone, Outcome: assure.Unclear, At: began.UTC(), Took: took, Detail: "there was no answer", Trouble: &assure.Trouble{
 				Reason: assure.PermissionUnclear, Class: assure.TroubleTransient, Scope: r.at.Zone, Detail: "there was no answer",
 			}})
 		}
@@ -225,7 +229,7 @@ func (k *Keeper) ask(ctx context.Context, j *Job, at *attempt, share bool) []ass
 
 // askOnce asks, or returns the answer that another certificate of the same renewer and zone got not long ago: half of the
 // interval, or of the shorter one after an answer that was not good.
-func (k *Keeper) askOnce(ctx context.Context, j *Job, key, record string, share bool) []assure.Access {
+func (k *Keeper) askOnce(ctx context.Context, j *Job, key, record string, every time.Duration) []assure.Access {
 	k.mu.Lock()
 	a, alarm := k.asked[key], k.alarm[j.Renewer]
 	if a == nil {
@@ -235,11 +239,11 @@ func (k *Keeper) askOnce(ctx context.Context, j *Job, key, record string, share 
 	k.mu.Unlock()
 	a.Lock()
 	defer a.Unlock()
-	fresh := j.Rungs[assure.RehearsePermission] / 2
+	fresh := every / 2
 	if !a.good() {
 		fresh /= 3
 	}
-	if share && a.at.After(alarm) && k.o.Now().Sub(a.at) < fresh {
+	if every > 0 && a.at.After(alarm) && k.o.Now().Sub(a.at) < fresh {
 		return a.access
 	}
 	began := k.o.Now()

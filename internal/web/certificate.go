@@ -199,6 +199,8 @@ func (e endpointView) About() string {
 		return "The last renewal worked, or none is due."
 	case e.Claim.Subject == assure.SubjectIssuance:
 		return "A certificate for all declared names has been issued."
+	case e.Claim.Subject == assure.SubjectGrants:
+		return "What the permission rests on is what is expected."
 	case rungTexts[assure.AttemptKind(e.Claim.Subject)].proves != "":
 		return rungTexts[assure.AttemptKind(e.Claim.Subject)].proves
 	case e.Claim.Link == assure.People:

@@ -96,6 +96,9 @@ func kindWords(k assure.AttemptKind) string {
 	if k == assure.AttemptRenewal {
 		return "Renewal"
 	}
+	if k == assure.SubjectGrants {
+		return "Grants"
+	}
 	if t, ok := rungTexts[k]; ok {
 		return t.title
 	}

@@ -57,7 +57,7 @@ func renewsItself(claims []assure.ClaimView) bool {
 
 // ofRenewal reports whether the claim is about a certificate's own renewal.
 func ofRenewal(c assure.Claim) bool {
-	return c.Certificate != "" && (c.Subject == assure.SubjectRenewal || c.Subject == assure.SubjectIssuance || assure.AttemptKind(c.Subject).Level() >= 0) &&
+	return c.Certificate != "" && (c.Subject == assure.SubjectRenewal || c.Subject == assure.SubjectIssuance || c.Subject == assure.SubjectGrants || assure.AttemptKind(c.Subject).Level() >= 0) &&
 		(c.Link == assure.Permission || c.Link == assure.Renewal || c.Link == assure.Issuance)
 }
 

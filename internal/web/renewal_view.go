@@ -326,6 +326,8 @@ func subjectWords(subject string) string {
 		return "the renewal"
 	case assure.SubjectIssuance:
 		return "the newest certificate"
+	case assure.SubjectGrants:
+		return "what the permission rests on"
 	}
 	if t, ok := rungTexts[assure.AttemptKind(subject)]; ok {
 		return "rehearsal: " + strings.ToLower(t.title[:1]) + t.title[1:]
