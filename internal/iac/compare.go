@@ -25,6 +25,9 @@ type fate struct {
 	// why says, as a clause, what nobody knows; was is what it would be if renewal did rest on the tie.
 	why string
 	was Class
+	// moved are the ties that go with a release into another namespace, to is where its service account went.
+	moved []*Tie
+	to    *relocation
 	// beside says that somebody else is seen to renew in the same place, and not this one.
 	beside bool
 	// drift says that it happened already, outside the code; past, that what the plan would do about it is not asked.
@@ -87,6 +90,14 @@ func (j *judge) become(t *Tie) fate {
 		return fate{class: Unknown, heirs: heirs, why: "it is made anew, and whether " + addresses(heirs) + " then name the new one is known only after the apply"}
 	}
 	f := fate{class: Lost, taker: best.taker, twin: best.twin, again: j.again(t), anew: j.anew(t)}
+	if f.anew != nil {
+		if moved, ok := j.carriedOver(t); ok {
+			return fate{class: Gap, anew: f.anew, moved: moved}
+		}
+	}
+	if m, u := j.handedOn(t); u != nil {
+		return fate{class: Gap, by: u, to: &m}
+	}
 	if u := j.guess(t, &f); u != nil {
 		return fate{class: Unknown, by: u, why: unknownParts(u)}
 	}

@@ -56,6 +56,8 @@ type judged struct {
 	tie *Tie
 	// heirs are the changes that only follow what is told here.
 	heirs []*Change
+	// moved are the ties that are told of here.
+	moved []*Tie
 	// beside says that somebody else is seen to renew there.
 	beside bool
 	Finding
@@ -171,7 +173,7 @@ func (j *judge) add(t *Tie, f fate, rest []*Certificate) {
 		out.Previous = &c.Previous
 	}
 	out.Summary, out.Repair = j.summary(t, f, rest), j.repair(t, f)
-	j.found = append(j.found, judged{tie: t, heirs: f.heirs, beside: f.beside, Finding: out})
+	j.found = append(j.found, judged{tie: t, heirs: f.heirs, moved: f.moved, beside: f.beside, Finding: out})
 }
 
 // cause is the change that does something to a tie: its own resource's, or that of the one which decides what it allows.
@@ -223,6 +225,8 @@ func (j *judge) follows(f judged) bool {
 		u := g.tie
 		switch {
 		case u == nil || u == t:
+		case slices.Contains(g.moved, t):
+			return true
 		case slices.Contains(g.heirs, t.From.Change) && (bound(t.Kind) || f.Class == Unknown):
 			return true
 		case len(g.heirs) > 0 && u.Kind == KindIdentity && u.From.Change == t.From.Change && bound(t.Kind) && alike(u.Principal, t.Principal):

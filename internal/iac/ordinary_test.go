@@ -239,3 +239,55 @@ func TestIdentitiesThatAreCalledOtherwise(t *testing.T) {
 		}},
 	})
 }
+
+// cert-manager goes to another namespace, or runs as another service account, and what it signs in with goes there in the
+// same plan, or does not.
+func TestReleasesThatMove(t *testing.T) {
+	t.Parallel()
+	values := func(key, id string) string { return "serviceAccount:\n  annotations:\n    " + key + ": " + id + "\n" }
+	release := func(namespace, values string) attrs { return altered(kHelm("v1.18.2", values), "namespace", namespace) }
+	moves := func(values string) Change {
+		return replaces(kRelease, release("cert-manager", values), release("platform", values), attrs{})
+	}
+	client := values("azure.workload.identity/client-id", azClientID)
+	azure := []Change{keeps("azurerm_dns_zone.main", azZone("example.com", "dns")), keeps("azurerm_role_assignment.cm", azGrant()), keeps("azurerm_user_assigned_identity.cm", azUser("cert-manager", objectID))}
+	federated := replaces("azurerm_federated_identity_credential.cm", azFederated("cert-manager:cert-manager"), azMade(azFederated("platform:cert-manager")), azUnknownID)
+	gap := func(follows string) string {
+		return "gap helm_release.cert_manager: Renewal pauses, and stops if the second step fails: cert-manager (release cert-manager in namespace cert-manager) is destroyed, and made again in the namespace platform, and what it signs in with follows (" + follows + "). Secrets of the namespace cert-manager do not move: the key of its account at the authority, and credentials that nothing in this plan makes."
+	}
+	lost := "lost helm_release.cert_manager: Renewal stops: cert-manager (release cert-manager in namespace cert-manager) is destroyed, and made again in the namespace platform, where the secrets of its cluster issuers are not. Nothing shows it until certificates end."
+	arn := values("eks.amazonaws.com/role-arn", awsAccount+"role/cert-manager")
+	amazon := []Change{keeps(cmPolicyAt, cmPolicy), zoneAt, keeps(cmAttach, cmHeld)}
+	trusting := func(will string) Change {
+		return updates(cmRoleAt, cmRole, with(cmRole, "assume_role_policy", trusts(awsIssuer, will)))
+	}
+	email := values("iam.gke.io/gcp-service-account", gemail)
+	wi := replaces("google_service_account_iam_member.wi", gTrust(gpod), altered(gTrust("serviceAccount:shop-prod.svc.id.goog[platform/cert-manager]"), "id", nil), unknowns("id"))
+	token := attrs{"dns01": attrs{"cloudflare": attrs{"apiTokenSecretRef": attrs{"name": "cloudflare", "key": "token"}}}}
+	issuer := keeps(kIssuer, kACME(letsEncrypt, token))
+	secret := func(ns string) attrs { return kMeta(ns, "cloudflare", "data", attrs{"token": "not-one"}) }
+	space := deletes("kubernetes_namespace_v1.cm", kMeta("", "cert-manager"))
+	runs := func(name string) attrs { return kHelm("v1.18.2", arn+"  name: "+name+"\n") }
+	play(t, []scene{
+		{name: "kubernetes/release-moves-with-its-federation", changes: append(azure[:3:3], federated, moves(client)), want: []string{gap("azurerm_federated_identity_credential.cm")}},
+		{name: "kubernetes/release-and-its-namespace-move-with-the-federation", changes: append(azure[:3:3], federated, moves(client), space), want: []string{gap("azurerm_federated_identity_credential.cm")}},
+		{name: "kubernetes/release-moves-without-its-federation", changes: append(azure[:3:3], keeps("azurerm_federated_identity_credential.cm", azFederated("cert-manager:cert-manager")), moves(client)), want: []string{
+			lost,
+			"lost helm_release.cert_manager: Renewal stops: the trust by which a workload acts as the service account cert-manager/cert-manager is destroyed, so cert-manager runs as the service account platform/cert-manager then, and nothing in the plan trusts that one. Nothing shows it until certificates end.",
+		}},
+		{name: "kubernetes/release-moves-with-its-federation-not-its-token", changes: append(azure[:3:3], federated, moves(client), issuer, keeps("kubernetes_secret_v1.cf", secret("cert-manager"))), want: []string{
+			lost,
+			"gap azurerm_federated_identity_credential.cm: Renewal pauses, and stops if the second step fails: the trust by which a workload acts as the identity cert-manager goes over to the service account platform/cert-manager, as which cert-manager runs then (helm_release.cert_manager), in no order with that.",
+		}},
+		{name: "kubernetes/release-moves-with-its-role", changes: append(amazon[:3:3], trusting("system:serviceaccount:platform:cert-manager"), moves(arn)), want: []string{gap("aws_iam_role.cert_manager")}},
+		{name: "kubernetes/release-moves-with-its-account", changes: []Change{keeps(gcm, gGrant(gAdmin, gmember)), wi, moves(email)}, want: []string{gap("google_service_account_iam_member.wi")}},
+		{name: "kubernetes/release-moves-with-its-token", changes: []Change{issuer, replaces("kubernetes_secret_v1.cf", secret("cert-manager"), secret("platform"), attrs{}), moves("")}, want: []string{gap("kubernetes_secret_v1.cf")}},
+		{name: "kubernetes/release-moves-without-its-token", changes: []Change{issuer, keeps("kubernetes_secret_v1.cf", secret("cert-manager")), moves("")}, want: []string{lost}},
+		{name: "kubernetes/release-runs-as-another-account-trusted-instead", changes: append(amazon[:3:3], trusting("system:serviceaccount:cert-manager:renewer"), updates(kRelease, runs("cert-manager"), runs("renewer"))), want: []string{
+			"gap aws_iam_role.cert_manager: Renewal pauses, and stops if the second step fails: the trust by which a workload acts as the role cert-manager goes over to the service account cert-manager/renewer, as which cert-manager runs then (helm_release.cert_manager), in no order with that.",
+		}},
+		{name: "kubernetes/another-account-trusted-instead", changes: append(amazon[:3:3], trusting("system:serviceaccount:cert-manager:renewer"), keeps(kRelease, runs("cert-manager"))), want: []string{
+			"lost aws_iam_role.cert_manager: Renewal stops: the trust by which a workload acts as the role cert-manager changes, so system:serviceaccount:cert-manager:cert-manager of oidc.eks.eu-west-1.amazonaws.com/id/0A1B2C3D4E5F60718293A4B5C6D7E8F9 can no longer act as it. Nothing shows it until certificates end.",
+		}},
+	})
+}

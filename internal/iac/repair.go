@@ -102,6 +102,10 @@ func (j *judge) lostRepair(t *Tie, f fate) string {
 func gapRepair(t *Tie, f fate) string {
 	c := t.From.Change
 	switch {
+	case f.anew != nil:
+		return "Leave it in the " + t.At + ". If it must go, copy the secrets that its issuers name into the " + f.anew.At + " first, apply when no renewal is due, and prove renewal afterwards."
+	case f.to != nil:
+		return fmt.Sprintf("Trust the service account %s beside the old one first (a second credential, subject or member), and apply that. Then change %s, and take the old one away after that.", f.to.will, f.to.to.Change.Address)
 	case f.by != nil && f.by.From.Change != c:
 		return fmt.Sprintf("Apply in two steps: first %s, with %s still in the code; then the deletion.", f.by.From.Change.Address, c.Address)
 	case f.by != nil && azure(c) && t.Kind == KindGrant && single(t, f.by):

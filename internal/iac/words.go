@@ -313,6 +313,12 @@ func collision(t *Tie, f fate) string {
 
 // gap says how there comes to be nothing for a while.
 func gap(t *Tie, f fate) string {
+	switch {
+	case f.anew != nil:
+		return carriedWords(t, f)
+	case f.to != nil:
+		return fmt.Sprintf("%s goes over to the service account %s, as which cert-manager runs then (%s), in no order with that", thing(t), f.to.will, f.to.to.Change.Address)
+	}
 	if f.by != nil && f.by.From.Change != t.From.Change {
 		how := "made"
 		if !f.by.From.Change.Makes() {
