@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -134,6 +135,7 @@ func (a *App) keepInventory(ctx context.Context) error {
 		return nil
 	}
 	path := filepath.Join(stateDirectory(a.opts.Config.State.Value()), InventoryFile)
+	sweepBeside(path)
 	var kept []byte // what stands in the file, without its time
 	var keptAt time.Time
 	var failed string
@@ -160,6 +162,7 @@ func (a *App) keepInventory(ctx context.Context) error {
 				}
 				if err == nil {
 					kept, keptAt = b, at
+					sweepBeside(path)
 				}
 			}
 		}
@@ -192,6 +195,25 @@ func replaceFile(path string, data []byte) error {
 		err = os.Rename(f.Name(), path)
 	}
 	return err
+}
+
+// abandoned is after how long a file that was to be put in the place of another is nobody's any more: writing one takes
+// seconds. Two states may lie in one directory, so that the lock of ours does not say it.
+const abandoned = time.Hour
+
+// sweepBeside takes away what a process left beside a file when it was killed between writing and renaming.
+func sweepBeside(path string) {
+	found, _ := os.ReadDir(filepath.Dir(path))
+	for _, f := range found {
+		// The name is that of os.CreateTemp in replaceFile.
+		digits, ours := strings.CutPrefix(f.Name(), "."+filepath.Base(path)+".")
+		if !ours || strings.Trim(digits, "0123456789") != "" {
+			continue
+		}
+		if info, err := f.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > abandoned {
+			_ = os.Remove(filepath.Join(filepath.Dir(path), f.Name())) // what stays is taken away the next time
+		}
+	}
 }
 
 // stateDirectory is where the state lies, which may be named by its database file.
