@@ -68,11 +68,12 @@ func incident(ctx context.Context, o incidentOptions, out io.Writer) (err error)
 	if err := estate.Possible(); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "notafter-incident-")
+	temporary, err := makeDirectory("notafter-incident-")
 	if err != nil {
-		return fmt.Errorf("make a directory for the incident: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, temporary.remove()) }()
+	dir := temporary.path
 	log := slog.New(slog.DiscardHandler)
 	if o.verbose {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))

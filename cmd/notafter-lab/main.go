@@ -88,11 +88,12 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "notafter-lab-")
+	temporary, err := makeDirectory("notafter-lab-")
 	if err != nil {
-		return fmt.Errorf("make a directory for the lab: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, temporary.remove()) }()
+	dir := temporary.path
 	world, err := lab.Start(ctx, lab.Options{Life: o.life, Dir: filepath.Join(dir, "world"), Pager: lab.PagerOptions{Secret: pagerSecret}})
 	if err != nil {
 		return errors.Join(err, listener.Close())
