@@ -7,15 +7,15 @@ import (
 	"os"
 )
 
-// Without locks that end with their process nothing is ever swept.
+// Where no lock ends with its process by itself, nothing is swept.
 
-// lock only makes the file.
+// lock makes the file, and locks nothing.
 func lock(file string) (unlock func() error, err error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return nil, err
 	}
-	return f.Close, nil
+	return func() error { return nil }, f.Close() // an open file cannot be renamed there
 }
 
 func ours(fs.FileInfo) bool { return false }
