@@ -337,7 +337,7 @@ func (p *Patrol) commit(ctx context.Context, looks []assure.Look, ids []assure.C
 	if len(ids) == 0 {
 		return nil
 	}
-	var changed int
+	var changed assure.Changes
 	err := p.transact(ctx, func(tx Tx) error {
 		s := p.setting()
 		if err := tx.Record(ctx, looks); err != nil {
@@ -363,17 +363,19 @@ func (p *Patrol) commit(ctx context.Context, looks []assure.Look, ids []assure.C
 		if err != nil {
 			return fmt.Errorf("read incidents: %w", err)
 		}
-		changes := assure.Advance(docket, judgements, s)
-		changed = len(changes.Incidents)
-		for _, e := range changes.Events {
-			p.Logger.Info("incident "+e.Kind, "incident", e.Incident, "stage", e.Stage.String(), "text", e.Text)
-		}
-		return tx.Apply(ctx, judged, changes)
+		changed = assure.Advance(docket, judgements, s)
+		return tx.Apply(ctx, judged, changed)
 	})
-	if err == nil && (changed > 0 || len(looks) > 0) {
+	if err != nil {
+		return err
+	}
+	for _, e := range changed.Events { // not before it is written: what was not never happened, and is decided anew
+		p.Logger.Info("incident "+e.Kind, "incident", e.Incident, "stage", e.Stage.String(), "text", e.Text)
+	}
+	if len(changed.Incidents) > 0 || len(looks) > 0 {
 		p.Changed()
 	}
-	return err
+	return nil
 }
 
 func (p *Patrol) setting() assure.Setting {

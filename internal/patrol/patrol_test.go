@@ -1,8 +1,10 @@
 package patrol
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -320,7 +322,12 @@ func TestAPanicIsThatClaimsFact(t *testing.T) {
 func TestACommitIsDoneAgain(t *testing.T) {
 	w := newWalk(t, func(context.Context, assure.Claim) assure.Fact { return expiredFact() }, endpoint("a.example"))
 	w.ledger.conflicts = 3
+	var log bytes.Buffer
+	w.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	w.pass(t)
+	if n := strings.Count(log.String(), "incident opened"); n != 1 {
+		t.Errorf("the log tells %d times of one incident, and three were never written down:\n%s", n, &log)
+	}
 	ev := w.ledger.evidence[endpoint("a.example").ID]
 	if ev == nil || ev.Count != 1 || len(w.ledger.notices) != 1 {
 		t.Errorf("after three conflicts: evidence %+v, %d notices; want one look and one notice", ev, len(w.ledger.notices))
