@@ -45,7 +45,7 @@ Exit statuses
   0    applied, and every certificate can be renewed
   1    refused by guard, or renewal is cut
   2    wrong use, or a plan that cannot be read; nothing was applied
-  3    not applied because the plan does not say enough or notafter could not be asked; or applied, and it could not be determined whether renewal works
+  3    not applied because the plan does not say enough or notafter could not be asked; or applied, and it could not be determined whether renewal works, or the record could not be written
   else that of the command, when it failed; the last line on standard error tells which, as Terraform's own is 1, too`,
 		Example: `  terraform plan -out=plan.tfplan && notafter apply -- terraform apply plan.tfplan
   notafter apply --record record.json -- tofu -chdir=infra apply plan.tfplan
@@ -114,6 +114,9 @@ func (p *program) runApply(ctx context.Context, o applyOptions, command []string
 		if err := recordable(o.record); err != nil {
 			return notApplied(fmt.Errorf("write the record: %w", err))
 		}
+		if sameFile(o.record, saved.file) {
+			return misuse("--record %s is the plan itself, in whose place the record would be put", clip(o.record, 120))
+		}
 	}
 	c, err := p.proofClimber(o.proveOptions)
 	if err != nil {
@@ -126,14 +129,25 @@ func (p *program) runApply(ctx context.Context, o applyOptions, command []string
 	r := &record{Plan: recordPlan{File: saved.file, Tool: filepath.Base(command[0])}}
 	end := p.applyJudged(ctx, o, c, saved, r)
 	if o.record != "" {
-		if err := writeRecord(o.record, r); err != nil {
-			_, _ = fmt.Fprintf(p.stderr, "notafter: write the record: %s\n", cleanLines(err.Error()))
+		if err := p.keep(ctx, o.record, r); err != nil {
+			_, _ = fmt.Fprintf(p.stderr, "notafter: %s, but the record could not be written: %s\n", r.Outcome, cleanLines(err.Error()))
 			if end == nil {
-				end = status{code: exitBroken}
+				end = status{code: exitUnknown}
 			}
 		}
 	}
 	return end
+}
+
+// keep writes the record, also after an interruption, until the next one: a pipe may have nobody who reads it.
+func (p *program) keep(ctx context.Context, path string, r *record) error {
+	again, stop := p.untilInterrupted(ctx)
+	defer stop()
+	_, err := await(again, func() (struct{}, error) { return struct{}{}, writeRecord(path, r) })
+	if errors.Is(err, errInterrupted) {
+		return errors.New("interrupted")
+	}
+	return err
 }
 
 // applyJudged judges, applies and proves, and writes down in r what came of it.
@@ -320,6 +334,12 @@ func writeRecord(path string, r *record) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 func beside(path string) (*os.File, error) {

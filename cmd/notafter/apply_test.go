@@ -245,6 +245,19 @@ func TestApply(t *testing.T) {
 		t.Error("what could not be read was applied")
 	}
 
+	// Where the record can be written no more once it is applied, renewal is not said to be cut for that.
+	f.plans(g.grantOf("no-op"))
+	gone := filepath.Join(t.TempDir(), "gone")
+	if err := os.Mkdir(gone, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	was = f.applies(0, func() { _ = os.RemoveAll(gone) })
+	_, errs := g.run(exitUnknown, "apply", "-c", g.file, "--settle", "0s", "--timeout", "1s", "--record", filepath.Join(gone, "record.json"), "--", f.path, "apply", f.plan)
+	says(t, errs, "proven: guard safe", "proven, but the record could not be written: ")
+	if !was() {
+		t.Error("it was not applied")
+	}
+
 	// In another directory, where the file's name is short; through the server, which knows more than the configuration.
 	f.plans(g.grantOf("delete"))
 	server := g.serve()
@@ -351,6 +364,8 @@ func TestApplyRefusesWhatCannotBeJudged(t *testing.T) {
 	says(t, errs, "not applied: write the record: ")
 	_, errs = g.run(exitUsage, "apply", "--record", f.dir, "--", f.path, "apply", f.plan)
 	says(t, errs, "not applied: write the record: "+f.dir+" is a directory")
+	_, errs = g.run(exitUsage, "apply", "--record", f.plan, "--", f.path, "apply", f.plan)
+	says(t, errs, "is the plan itself")
 	was := f.applies(0, func() {})
 	_, errs = g.run(exitUnknown, "apply", "--server", "http://127.0.0.1:1", "--", f.path, "apply", f.plan)
 	says(t, errs, "not applied: ask 127.0.0.1:1")
