@@ -37,7 +37,8 @@ Act 1 is the outage as it was: a Terraform change deletes one role assignment am
 certificate controller fails in silence, the uptime checker ignores TLS errors, and on a Sunday every client is refused.
 Act 2 is the same with notafter. It ends with the two timelines side by side.
 
-A day lasts six seconds; --speed makes it shorter or longer. Ends by itself, and leaves nothing behind.`,
+A day lasts six seconds; --speed makes it shorter or longer. Ends by itself, and leaves nothing behind; the exit status is
+130 when it was interrupted before.`,
 		Example: `  notafter-lab incident
   notafter-lab incident --act 2 --keep-running
   notafter-lab incident --speed 2 --browser=false`,
@@ -72,7 +73,14 @@ func incident(ctx context.Context, o incidentOptions, out io.Writer) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, temporary.remove()) }()
+	defer func() {
+		switch e := temporary.remove(); {
+		case e != nil:
+			err = errors.Join(err, e)
+		case errors.Is(err, errInterrupted):
+			_, _ = fmt.Fprintln(out, "\nInterrupted. Nothing is left behind.")
+		}
+	}()
 	dir := temporary.path
 	log := slog.New(slog.DiscardHandler)
 	if o.verbose {
@@ -97,10 +105,13 @@ func incident(ctx context.Context, o incidentOptions, out io.Writer) (err error)
 	return nil
 }
 
-// ended makes an interruption the ordinary end that it is.
+// errInterrupted is the end of a play that somebody ended before it was over: what it would have shown, it has not.
+var errInterrupted = errors.New("interrupted")
+
+// ended is why an act ended early.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return errInterrupted
 	}
 	return err
 }

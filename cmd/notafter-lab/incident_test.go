@@ -52,3 +52,26 @@ func TestWrongIncidents(t *testing.T) {
 		}
 	}
 }
+
+// A play that is interrupted in either act has not shown what it would have, and leaves nothing behind all the same.
+func TestTheIncidentIsInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	for act, scene := range map[string]string{"1": "ACT 1", "2": "Dashboard:"} {
+		said := &paper{}
+		cmd := command(said)
+		cmd.SetArgs([]string{"incident", "--browser=false", "--listen", "127.0.0.1:0", "--speed", "4", "--act", act})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.ExecuteContext(ctx) }()
+		until(t, time.Minute, said, scene, func() bool { return strings.Contains(said.String(), scene) })
+		cancel()
+		if err := <-ended; err != errInterrupted { //nolint:errorlint // nothing is joined with it when all is taken away
+			t.Errorf("act %s ended with %v", act, err)
+		}
+		if !strings.Contains(said.String(), "Interrupted. Nothing is left behind.") {
+			t.Errorf("it said:\n%s", said)
+		}
+		leftNothing(t, dir)
+	}
+}

@@ -33,7 +33,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := command(os.Stdout).ExecuteContext(ctx); err != nil {
+	err := command(os.Stdout).ExecuteContext(ctx)
+	if err == errInterrupted { //nolint:errorlint // joined with something else, it is told
+		stop()
+		os.Exit(130) //nolint:gocritic // as the shell has it; stop was called
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "notafter-lab:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
