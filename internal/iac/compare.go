@@ -28,7 +28,7 @@ type fate struct {
 	// moved are the ties that go with a release into another namespace, to is where its service account went.
 	moved []*Tie
 	to    *relocation
-	// beside says that somebody else is seen to renew in the same place, and not this one.
+	// beside says that somebody else is seen to renew in the same place, and not this one, or the workload in another way.
 	beside bool
 	// drift says that it happened already, outside the code; past, that what the plan would do about it is not asked.
 	drift, past bool
@@ -94,6 +94,22 @@ func (j *judge) become(t *Tie) fate {
 		if moved, ok := j.carriedOver(t); ok {
 			return fate{class: Gap, anew: f.anew, moved: moved}
 		}
+	}
+	if u, sure := j.instead(t); u != nil && t.From.Change.Do != DeleteCreate {
+		switch {
+		case sure:
+			return fate{class: Safe, by: u}
+		case !j.stays(u):
+			return fate{class: Gap, by: u, beside: true}
+		}
+		return fate{class: Unknown, was: Lost, beside: true, why: u.way() + " stays for the same workload, and whether that is what it signs in with is not in the plan"}
+	}
+	if m := j.retired(t); m != nil {
+		f := fate{class: Unknown, was: Lost, why: "the cluster " + m.name + " goes with all that ran in it, " + name(m.stays) + " is still trusted elsewhere, and whether anything goes on serving what was renewed there is not in the plan"}
+		if t.From.Change == m.cluster {
+			f.moved = slices.DeleteFunc(slices.Clone(m.ties), func(u *Tie) bool { return u.From.Change == m.cluster })
+		}
+		return f
 	}
 	if m, u := j.handedOn(t); u != nil {
 		return fate{class: Gap, by: u, to: &m}

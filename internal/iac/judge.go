@@ -233,6 +233,8 @@ func (j *judge) follows(f judged) bool {
 			return true
 		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && (u.From.Change == t.From.Change || g.beside && f.beside)) && alike(u.Principal, t.Principal) && bound(t.Kind):
 			return true
+		case u.Kind == KindSolver && t.Kind == KindTrust && u.From.Change == t.From.Change && g.Class == Gap && f.Class == Gap:
+			return true
 		case u.Kind == KindZone && t.Kind == KindGrant && g.Class == Lost && len(u.Scope) > 0 && u.Scope.Covers(t.Scope):
 			return true
 		case t.Via != "" && u.Kind == KindGrant && u.Via == "" && alike(u.Principal, t.Via) && u.Scope.Covers(t.Scope):

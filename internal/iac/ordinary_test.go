@@ -291,3 +291,75 @@ func TestReleasesThatMove(t *testing.T) {
 		}},
 	})
 }
+
+// A cluster is retired, or a workload comes to sign in in another way, in two steps or in one.
+func TestWaysThatAreGivenUp(t *testing.T) {
+	t.Parallel()
+	old := "oidc.eks.eu-west-1.amazonaws.com/id/00000000000000000000000000000000"
+	statement := func(issuer string) attrs {
+		return attrs{"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity", "Principal": attrs{"Federated": awsAccount + "oidc-provider/" + issuer}, "Condition": attrs{"StringEquals": attrs{issuer + ":sub": cmSubject, issuer + ":aud": "sts.amazonaws.com"}}}
+	}
+	pods := attrs{"Effect": "Allow", "Action": []string{"sts:AssumeRole", "sts:TagSession"}, "Principal": attrs{"Service": "pods.eks.amazonaws.com"}}
+	trusting := func(statements ...attrs) attrs { return with(cmRole, "assume_role_policy", doc(statements...)) }
+	eks := func(name, issuer string) attrs {
+		return attrs{"id": name, "name": name, "arn": "arn:aws:eks:eu-west-1:123456789012:cluster/" + name, "identity": []any{attrs{"oidc": []any{attrs{"issuer": "https://" + issuer}}}}}
+	}
+	provider := func(issuer string) attrs {
+		arn := awsAccount + "oidc-provider/" + issuer
+		return attrs{"id": arn, "arn": arn, "url": issuer, "client_id_list": []string{"sts.amazonaws.com"}}
+	}
+	amazon := []Change{keeps(cmPolicyAt, cmPolicy), zoneAt, keeps(cmAttach, cmHeld), keeps("aws_eks_cluster.prod", eks("prod", awsIssuer))}
+	aws := func(more ...Change) []Change { return append(amazon[:len(amazon):len(amazon)], more...) }
+	association := attrs{"id": "a-1", "cluster_name": "prod", "namespace": "cert-manager", "service_account": "cert-manager", "role_arn": awsAccount + "role/cert-manager", "association_arn": "arn:aws:eks:eu-west-1:123456789012:podidentityassociation/prod/a-1"}
+	aks := func(name, issuer string) attrs {
+		return attrs{"id": azSub + "/resourceGroups/k8s/providers/Microsoft.ContainerService/managedClusters/" + name, "name": name, "oidc_issuer_enabled": true, "workload_identity_enabled": true, "oidc_issuer_url": issuer}
+	}
+	oldIssuer := "https://westeurope.oic.prod-aks.azure.com/t/old/"
+	oldTrust := azWith(azFederated("cert-manager:cert-manager"), attrs{"issuer": oldIssuer, "id": azIdentityID + "/federatedIdentityCredentials/old", "name": "old"})
+	azure := []Change{keeps("azurerm_dns_zone.main", azZone("example.com", "dns")), keeps("azurerm_role_assignment.cm", azGrant()), keeps("azurerm_user_assigned_identity.cm", azUser("cert-manager", objectID)), keeps("azurerm_kubernetes_cluster.prod", aks("prod", "https://westeurope.oic.prod-aks.azure.com/t/i/"))}
+	retired := []Change{deletes("azurerm_kubernetes_cluster.old", aks("old", oldIssuer)), deletes("azurerm_federated_identity_credential.old", oldTrust)}
+	self := "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/shop-prod.svc.id.goog/subject/ns/cert-manager/sa/cert-manager"
+	zone := keeps("google_dns_managed_zone.main", gZone("example-com", "example.com."))
+	annotation := "serviceAccount:\n  annotations:\n    iam.gke.io/gcp-service-account: " + gemail + "\n"
+	goes := []Change{zone, deletes("google_service_account.cm", gAccount("1")), deletes(gcm, gGrant(gAdmin, gmember)), deletes("google_service_account_iam_member.wi", gTrust(gpod))}
+	google := func(more ...Change) []Change { return append(goes[:len(goes):len(goes)], more...) }
+	direct := keeps("google_project_iam_member.direct", gGrant(gAdmin, self))
+	play(t, []scene{
+		{name: "aws/cluster-retired", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), statement(old)), trusting(statement(awsIssuer))), deletes("aws_eks_cluster.old", eks("old", old)), deletes("aws_iam_openid_connect_provider.old", provider(old))), want: []string{
+			"unknown aws_eks_cluster.old: The trust by which a workload acts as the role cert-manager is destroyed. Nobody can tell from this plan whether renewal rests on it: the cluster old goes with all that ran in it, the role cert-manager is still trusted elsewhere, and whether anything goes on serving what was renewed there is not in the plan.",
+		}},
+		{name: "aws/trust-in-a-cluster-that-stays-removed", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), statement(old)), trusting(statement(awsIssuer))), keeps("aws_eks_cluster.old", eks("old", old))), want: []string{
+			"lost aws_iam_role.cert_manager: Renewal stops: the trust by which a workload acts as the role cert-manager changes, so system:serviceaccount:cert-manager:cert-manager of oidc.eks.eu-west-1.amazonaws.com/id/00000000000000000000000000000000 can no longer act as it. Nothing shows it until certificates end.",
+		}},
+		{name: "aws/only-cluster-destroyed", changes: append(amazon[:3:3], keeps(cmRoleAt, trusting(statement(old))), deletes("aws_eks_cluster.old", eks("old", old))), want: []string{
+			"lost aws_eks_cluster.old: Renewal stops: the trust by which a workload acts as the role cert-manager is destroyed, so system:serviceaccount:cert-manager:cert-manager in the cluster old can no longer act as it. Nothing shows it until certificates end.",
+		}},
+		{name: "azure/cluster-retired", changes: append(append(azure[:4:4], keeps("azurerm_federated_identity_credential.cm", azFederated("cert-manager:cert-manager"))), retired...), want: []string{
+			"unknown azurerm_kubernetes_cluster.old: The trust by which a workload acts as an identity of Azure in the cluster old is destroyed. Nobody can tell from this plan whether renewal rests on it: the cluster old goes with all that ran in it, the identity cert-manager is still trusted elsewhere, and whether anything goes on serving what was renewed there is not in the plan.",
+		}},
+		{name: "azure/only-trusted-cluster-destroyed", changes: append(azure[:4:4], retired...), want: []string{
+			"lost azurerm_federated_identity_credential.old: Renewal stops: the trust by which a workload acts as the identity cert-manager is destroyed, so system:serviceaccount:cert-manager:cert-manager can no longer sign in to Azure as it. Nothing shows it until certificates end.",
+			"lost azurerm_kubernetes_cluster.old: Renewal stops: the trust by which a workload acts as an identity of Azure in the cluster old is destroyed, so its workloads can no longer sign in to Azure. Nothing shows it until certificates end.",
+		}},
+		{name: "aws/tokens-given-up-after-pod-identity", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), pods), trusting(pods)), keeps("aws_eks_pod_identity_association.cm", association), keeps(kRelease, kHelm("v1.18.2", "")))},
+		{name: "aws/tokens-given-up-workload-not-seen", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), pods), trusting(pods)), keeps("aws_eks_pod_identity_association.cm", association)), want: []string{
+			"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes. Nobody can tell from this plan whether renewal rests on it: pod identity for cert-manager/cert-manager in the cluster prod stays for the same workload, and whether that is what it signs in with is not in the plan.",
+		}},
+		{name: "aws/tokens-given-up-while-annotated", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), pods), trusting(pods)), keeps("aws_eks_pod_identity_association.cm", association), keeps(kRelease, kHelm("v1.18.2", "serviceAccount:\n  annotations:\n    eks.amazonaws.com/role-arn: "+awsAccount+"role/cert-manager\n"))), want: []string{
+			"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes. Nobody can tell from this plan whether renewal rests on it: pod identity for cert-manager/cert-manager in the cluster prod stays for the same workload, and whether that is what it signs in with is not in the plan.",
+		}},
+		{name: "aws/tokens-given-up-for-an-association-of-another-workload", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), pods), trusting(pods)), keeps("aws_eks_pod_identity_association.cm", with(association, "namespace", "shop"))), want: []string{
+			"lost aws_iam_role.cert_manager: Renewal stops: the trust by which a workload acts as the role cert-manager changes, so system:serviceaccount:cert-manager:cert-manager of oidc.eks.eu-west-1.amazonaws.com/id/0A1B2C3D4E5F60718293A4B5C6D7E8F9 can no longer act as it. Nothing shows it until certificates end.",
+		}},
+		{name: "google/account-given-up-after-grants-of-the-workload", changes: google(direct, keeps(kRelease, kHelm("v1.18.2", "")))},
+		{name: "google/account-given-up-workload-not-seen", changes: google(direct), want: []string{
+			"unknown google_service_account.cm: The identity cert-manager@shop-prod.iam.gserviceaccount.com is destroyed. Nobody can tell from this plan whether renewal rests on it: roles/dns.admin of the Kubernetes service account cert-manager/cert-manager on project shop-prod stays for the same workload, and whether that is what it signs in with is not in the plan.",
+		}},
+		{name: "google/account-given-up-in-one-go", changes: google(creates("google_project_iam_member.direct", altered(gGrant(gAdmin, self), "id", nil)), updates(kRelease, kHelm("v1.18.2", annotation), kHelm("v1.18.2", ""))), want: []string{
+			"gap google_service_account.cm: Renewal pauses, and stops if the second step fails: the identity cert-manager@shop-prod.iam.gserviceaccount.com goes, and google_project_iam_member.direct, which replaces it, is made in no order with that.",
+		}},
+		{name: "google/account-given-up-while-annotated", changes: google(creates("google_project_iam_member.direct", altered(gGrant(gAdmin, self), "id", nil)), keeps(kRelease, kHelm("v1.18.2", annotation))), want: []string{
+			"lost google_service_account.cm: Renewal stops: the identity cert-manager@shop-prod.iam.gserviceaccount.com is destroyed. Nothing shows it until certificates end.",
+		}},
+	})
+}
