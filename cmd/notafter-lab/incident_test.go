@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The founding incident comes out differently: act 1 is the outage as it was, and in act 2 the guard refuses the plan, one
