@@ -2,6 +2,7 @@ package iac
 
 import (
 	"bytes"
+	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
@@ -59,6 +60,29 @@ func TestNoNameInAPlanIsACommand(t *testing.T) {
 		}
 		if !strings.Contains(evil, "\u200b") && !strings.Contains(b.String(), evil) {
 			t.Errorf("JSON does not hold %q: %s", evil, &b)
+		}
+	}
+}
+
+// A log with more results than GitHub takes would be refused as a whole, and nobody would see any.
+func TestSARIFStaysWithinTheLimit(t *testing.T) {
+	v := Verdict{Class: Lost, Findings: make([]Finding, mostResults+7)}
+	for i := range v.Findings {
+		v.Findings[i] = Finding{Class: Lost, Summary: "x"}
+	}
+	for _, n := range []int{len(v.Findings), mostResults} {
+		v.Findings = v.Findings[:n]
+		var b bytes.Buffer
+		if err := v.SARIF(&b, RenderOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		var log sarifLog
+		if err := json.Unmarshal(b.Bytes(), &log); err != nil || len(log.Runs[0].Results) != mostResults {
+			t.Errorf("%v, %d results", err, len(log.Runs[0].Results))
+		}
+		said := log.Runs[0].Invocations[0].Notifications
+		if more := n > mostResults; more != (len(said) == 1) || more && !strings.HasPrefix(said[0].Message.Text, "7 more findings") {
+			t.Errorf("of %d findings it says %+v", n, said)
 		}
 	}
 }

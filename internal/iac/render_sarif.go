@@ -1,6 +1,7 @@
 package iac
 
 import (
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -56,7 +57,13 @@ type sarifMessage struct {
 }
 
 type sarifInvocation struct {
-	Successful bool `json:"executionSuccessful"`
+	Successful    bool                `json:"executionSuccessful"`
+	Notifications []sarifNotification `json:"toolExecutionNotifications,omitempty"`
+}
+
+type sarifNotification struct {
+	Level   string       `json:"level"`
+	Message sarifMessage `json:"message"`
 }
 
 type sarifResult struct {
@@ -109,12 +116,16 @@ type sarifProperties struct {
 	Scope        string   `json:"scope,omitempty"`
 }
 
+// mostResults is how many results a log holds, the first ones. GitHub shows 5,000 of a run, and takes none of a run that has
+// more than 25,000 ("SARIF support for code scanning", limits).
+const mostResults = 5000
+
 // SARIF writes the verdict as a SARIF log. Each class is a rule, each finding a result; those that somebody answers for
-// are suppressed, with the reason.
+// are suppressed, with the reason. What it leaves out is said in a notification.
 func (v Verdict) SARIF(w io.Writer, o RenderOptions) error {
 	run := sarifRun{
 		Tool:        sarifTool{sarifDriver{Name: "notafter", Version: o.Version, InformationURI: projectURL, Rules: []sarifRule{}}},
-		Invocations: []sarifInvocation{{true}}, ColumnKind: "unicodeCodePoints", Results: []sarifResult{},
+		Invocations: []sarifInvocation{{Successful: true}}, ColumnKind: "unicodeCodePoints", Results: []sarifResult{},
 	}
 	index := map[Class]int{}
 	for _, c := range Classes() {
@@ -125,7 +136,10 @@ func (v Verdict) SARIF(w io.Writer, o RenderOptions) error {
 			Help: sarifMessage{text.help}, HelpURI: projectURL + "/blob/main/docs/guides/guard.md#" + string(c), Default: sarifLevel{c.sarifLevel()},
 		})
 	}
-	for _, f := range v.Findings {
+	if left := len(v.Findings) - mostResults; left > 0 {
+		run.Invocations[0].Notifications = []sarifNotification{{"warning", sarifMessage{fmt.Sprintf("%d more findings are left out: see the log, or notafter guard --output json.", left)}}}
+	}
+	for _, f := range v.Findings[:min(len(v.Findings), mostResults)] {
 		text := []string{tidy(f.Summary)}
 		if text[0] == "" {
 			text[0] = wordsOf(f.Class).title + "."
