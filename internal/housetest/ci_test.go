@@ -189,14 +189,17 @@ func TestTheActionJudgesPlans(t *testing.T) {
 		call    string // what gh is asked to write, if anything
 		said    string
 	}{
-		"untouched":                       {plan: "harmless.json", verdict: "safe"},
-		"untouched now":                   {plan: "harmless.json", verdict: "safe", prepare: func(p *place) { p.write("comment-id", "77\n78\n") }, call: "PATCH repos/o/r/issues/comments/77"},
-		"refused":                         {plan: "fatal.json", status: 1, verdict: "lost", call: "POST repos/o/r/issues/12/comments", said: "Renewal of certificates would break (lost)"},
-		"refused again":                   {plan: "fatal.json", status: 1, verdict: "lost", prepare: func(p *place) { p.write("comment-id", "77\n") }, call: "PATCH repos/o/r/issues/comments/77"},
-		"refused, as a saved plan":        {plan: "fatal.tfplan", status: 1, verdict: "lost", call: "POST repos/o/r/issues/12/comments"},
-		"untouched, as a saved plan":      {plan: "harmless.tfplan", verdict: "safe"},
-		"not enough said":                 {plan: "half.json", status: 3, verdict: "incomplete", call: "POST repos/o/r/issues/12/comments", said: "does not say enough"},
-		"no plan in JSON":                 {plan: "broken.json", status: 2, said: "could not be judged"},
+		"untouched":                  {plan: "harmless.json", verdict: "safe"},
+		"untouched now":              {plan: "harmless.json", verdict: "safe", prepare: func(p *place) { p.write("comment-id", "77\n78\n") }, call: "PATCH repos/o/r/issues/comments/77"},
+		"refused":                    {plan: "fatal.json", status: 1, verdict: "lost", call: "POST repos/o/r/issues/12/comments", said: "Renewal of certificates would break (lost)"},
+		"refused again":              {plan: "fatal.json", status: 1, verdict: "lost", prepare: func(p *place) { p.write("comment-id", "77\n") }, call: "PATCH repos/o/r/issues/comments/77"},
+		"refused, as a saved plan":   {plan: "fatal.tfplan", status: 1, verdict: "lost", call: "POST repos/o/r/issues/12/comments"},
+		"untouched, as a saved plan": {plan: "harmless.tfplan", verdict: "safe"},
+		"not enough said":            {plan: "half.json", status: 3, verdict: "incomplete", call: "POST repos/o/r/issues/12/comments", said: "does not say enough"},
+		"no plan in JSON":            {plan: "broken.json", status: 2, said: "could not be judged"},
+		"no plan in JSON, after one that was": {
+			plan: "broken.json", status: 2, said: "could not be judged", prepare: func(p *place) { p.write("comment-id", "77\n") }, call: "PATCH repos/o/r/issues/comments/77",
+		},
 		"a saved plan that is not shown":  {plan: "bad.tfplan", status: 2, said: "could not be shown"},
 		"no plan at all":                  {plan: "none.json", status: 2, said: "There is no plan to judge"},
 		"an inventory that cannot be had": {plan: "harmless.json", env: []string{"GUARD_INVENTORY=none.json"}, status: 2, said: "could not be judged"},
@@ -239,6 +242,9 @@ func TestTheActionJudgesPlans(t *testing.T) {
 			}
 			if c.call != "" && !strings.HasPrefix(p.read("gh.body"), mark) {
 				t.Errorf("the comment: %s", p.read("gh.body"))
+			}
+			if c.status == 2 && !strings.Contains(p.read("summary.md"), "not judged") {
+				t.Errorf("summary of what was not judged: %s", p.read("summary.md"))
 			}
 			if c.verdict != "" && p.read("output") != "verdict="+c.verdict+"\nstatus="+string(rune('0'+c.status))+"\n" {
 				t.Errorf("outputs: %s", p.read("output"))
