@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -87,7 +89,7 @@ func (a *App) expect(ctx context.Context, r assure.Rehearsed) assure.Rehearsed {
 		return r
 	}
 	if len(r.Access) == 0 {
-		a.noteRefusals(ctx, r.Renewer, list)
+		a.noteRefusals(ctx, r.Renewer, about)
 	}
 	for _, e := range list {
 		if e.Learned.IsZero() || len(r.Access) > 0 && len(e.Gone()) == 0 && e.Answer != assure.Forbidden {
@@ -102,17 +104,34 @@ func (a *App) expect(ctx context.Context, r assure.Rehearsed) assure.Rehearsed {
 }
 
 // noteRefusals notes that what was expected was refused when it was tried: that is as good as an answer, and what is given
-// back after it may have another id although the cloud was not asked in between.
-func (a *App) noteRefusals(ctx context.Context, renewer string, list []assure.Expected) {
+// back after it may have another id although the cloud was not asked in between. It holds for all records of the zone: a
+// grant that is lost is lost for each of them, and only some were tried.
+func (a *App) noteRefusals(ctx context.Context, renewer string, tried []assure.Access) {
+	list, err := a.db.Expected(ctx, renewer)
+	if err != nil {
+		a.tries.Error("read what is expected", "renewer", renewer, "error", err)
+		return
+	}
 	var refused []assure.Access
 	for _, e := range list {
-		if !e.Learned.IsZero() && e.Answer == assure.Allowed {
+		met := slices.ContainsFunc(tried, func(t assure.Access) bool {
+			return strings.EqualFold(t.Action, e.Action) && strings.EqualFold(zoneOf(t.Scope), zoneOf(e.Scope))
+		})
+		if met && !e.Learned.IsZero() && e.Answer == assure.Allowed {
 			refused = append(refused, assure.Access{Answer: assure.Forbidden, Identity: e.Identity, Action: e.Action, Scope: e.Scope})
 		}
 	}
 	if len(refused) > 0 {
 		a.note(ctx, renewer, refused)
 	}
+}
+
+// zoneOf is the zone of a record's scope, where a cloud (Azure) has scopes for single records; else the scope.
+func zoneOf(scope string) string {
+	if i := strings.Index(strings.ToLower(scope), "/txt/"); i >= 0 {
+		return scope[:i]
+	}
+	return scope
 }
 
 // Expected returns what the permissions of renewers are known to rest on, of all when none is named.
