@@ -21,7 +21,7 @@ func (j *judge) followed(t *Tie) (heirs []*Change, sure bool) {
 		return nil, false
 	}
 	sure = true
-	used := azure(c) // elsewhere workloads name the identity by what is new of it, and have to follow
+	used := azure(c) || t.Kind == KindTrust // at AWS and Google workloads name the identity by what is new of it, and have to follow
 	for i := range j.plan.Changes {
 		d := &j.plan.Changes[i]
 		if d == c || d.Before == nil || !mentions(d.Before, ids) && !byName(d.Before, c.Before) {
@@ -99,6 +99,12 @@ func acting(c *Change) bool {
 // renamed are the values of some attributes that an object no longer has when it is made anew.
 func renamed(c *Change, attributes []string) (out []string) {
 	before, after := &Side{Values: c.Before}, &Side{After: true, Values: c.After, unknown: c.Unknown}
+	if was := bareURL(before.Text("identity", 0, "oidc", 0, "issuer")); c.Type == "aws_eks_cluster" && was != "" {
+		if is := bareURL(after.Text("identity", 0, "oidc", 0, "issuer")); is != was {
+			return []string{was}
+		}
+		return nil
+	}
 	for _, a := range attributes {
 		if a == "id" && strings.HasPrefix(c.Type, "aws_iam_") {
 			continue // its name, which stands for anything
@@ -165,12 +171,13 @@ func leans(d, c *Change) bool {
 	return false
 }
 
-// passedOn reports whether the code of a resource takes values that come from elsewhere: another module, a variable.
+// passedOn reports whether the code of a resource takes values that come from elsewhere: another module, a variable, a data
+// source.
 func passedOn(d *Change) bool {
 	for _, refs := range d.Refers {
 		if slices.ContainsFunc(refs, func(ref string) bool {
 			kind, _, _ := strings.Cut(ref, ".")
-			return slices.Contains([]string{"var", "local", "module", "each"}, kind)
+			return slices.Contains([]string{"var", "local", "module", "each", "data"}, kind)
 		}) {
 			return true
 		}

@@ -341,6 +341,21 @@ func TestWaysThatAreGivenUp(t *testing.T) {
 			"lost azurerm_federated_identity_credential.old: Renewal stops: the trust by which a workload acts as the identity cert-manager is destroyed, so system:serviceaccount:cert-manager:cert-manager can no longer sign in to Azure as it. Nothing shows it until certificates end.",
 			"lost azurerm_kubernetes_cluster.old: Renewal stops: the trust by which a workload acts as an identity of Azure in the cluster old is destroyed, so its workloads can no longer sign in to Azure. Nothing shows it until certificates end.",
 		}},
+		{name: "aws/cluster-made-again-and-followed", changes: []Change{
+			keeps(cmPolicyAt, cmPolicy), zoneAt, keeps(cmAttach, cmHeld),
+			change(CreateDelete, "aws_eks_cluster.prod", eks("prod", awsIssuer), attrs{"name": "prod-b"}, unknowns("id", "arn", "identity")),
+			change(CreateDelete, "aws_iam_openid_connect_provider.prod", provider(awsIssuer), attrs{"client_id_list": []string{"sts.amazonaws.com"}}, unknowns("id", "arn", "url")),
+			change(Update, cmRoleAt, cmRole, without(cmRole, "assume_role_policy"), unknowns("assume_role_policy")),
+		}, flags: azConfigured(map[string]map[string][]any{
+			"aws_iam_openid_connect_provider.prod": {"url": {"aws_eks_cluster.prod.identity[0].oidc[0].issuer", "aws_eks_cluster.prod"}}, cmRoleAt: {"assume_role_policy": {"data.aws_iam_policy_document.trust.json"}},
+		}), want: []string{
+			"unknown aws_eks_cluster.prod: The trust by which a workload acts as the role cert-manager changes, and nobody can tell whether renewal goes on: it is made anew, and whether aws_iam_openid_connect_provider.prod, aws_iam_role.cert_manager then name the new one is known only after the apply.",
+		}},
+		{name: "azure/contributor-goes-beside-a-certificate-in-a-vault", changes: []Change{deletes("azurerm_role_assignment.app", azAssigned(azSub, "Contributor", azOtherID))}, flags: map[string]any{"configuration": attrs{"root_module": attrs{"resources": []any{
+			attrs{"address": "azurerm_key_vault_certificate.www", "mode": "managed", "type": "azurerm_key_vault_certificate", "name": "www", "expressions": attrs{}},
+		}}}}, want: []string{
+			"unknown azurerm_role_assignment.app: The identity 0b1ec700-0000-4000-8000-000000000002 loses Contributor on the subscription 5b000000-0000-4000-8000-000000000001, and nothing else in this plan allows it. Nobody can tell from this plan whether renewal rests on it: Contributor is made for much more than DNS, and the plan shows no DNS zone in the subscription 5b000000-0000-4000-8000-000000000001.",
+		}},
 		{name: "aws/tokens-given-up-after-pod-identity", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), pods), trusting(pods)), keeps("aws_eks_pod_identity_association.cm", association), keeps(kRelease, kHelm("v1.18.2", "")))},
 		{name: "aws/tokens-given-up-workload-not-seen", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), pods), trusting(pods)), keeps("aws_eks_pod_identity_association.cm", association)), want: []string{
 			"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes. Nobody can tell from this plan whether renewal rests on it: pod identity for cert-manager/cert-manager in the cluster prod stays for the same workload, and whether that is what it signs in with is not in the plan.",

@@ -41,6 +41,9 @@ func speaksOf(kind, address []byte) bool {
 			return true
 		}
 	}
+	if bytes.Contains(kind, []byte("certificate")) && !bytes.HasPrefix(kind, []byte("azuread_")) && !bytes.Contains(kind, []byte("acm_")) && !bytes.Contains(kind, []byte("managed")) {
+		return true // those that are left out sign in, or are renewed by the cloud itself
+	}
 	return bytes.HasPrefix(kind, []byte("cloudflare_zone")) || bytes.HasPrefix(kind, []byte("cloudflare_record")) || renewerSpace(string(address))
 }
 
