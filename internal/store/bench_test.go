@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -117,4 +118,35 @@ func fileBytes(b *testing.B, dir string) int64 {
 		n += info.Size()
 	}
 	return n
+}
+
+// BenchmarkKept compares one statement that the connection keeps with the same one parsed anew; what it reports is how
+// many times as long the parsed one takes.
+func BenchmarkKept(b *testing.B) {
+	db := keepingDB(b)
+	plain, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "p.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = plain.Close() })
+	plain.SetMaxOpenConns(1)
+	if _, err := plain.ExecContext(b.Context(), `CREATE TABLE t (n INTEGER PRIMARY KEY, word TEXT); INSERT INTO t (n, word) VALUES (1, 'a')`); err != nil {
+		b.Fatal(err)
+	}
+	read := func(db *sql.DB) time.Duration {
+		began := time.Now()
+		for range 100 {
+			var n int
+			if err := db.QueryRowContext(b.Context(), `SELECT a.n FROM t AS a JOIN t AS b ON a.n = b.n WHERE a.n IN ($1, $2, $3) AND b.word <> $4 ORDER BY a.n LIMIT 1`, 1, 2, 3, "z").Scan(&n); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return time.Since(began)
+	}
+	var kept, parsed time.Duration
+	for b.Loop() {
+		kept += read(db)
+		parsed += read(plain)
+	}
+	b.ReportMetric(float64(parsed)/float64(kept), "parsed/kept")
 }

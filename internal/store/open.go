@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -38,10 +37,6 @@ type DB struct {
 	queue  *river.Client[*sql.Tx] // only inserts
 	unlock func() error
 
-	mu     sync.Mutex
-	stmts  map[*sql.DB]map[string]*sql.Stmt
-	missed []string // texts that a transaction ran without having them prepared
-
 	// mostRuns is how many runs a claim keeps beside its newest; tests have less patience.
 	mostRuns int64
 	// commit ends a write transaction; tests put failures in its place.
@@ -55,8 +50,6 @@ type dialect struct {
 	forUpdate string
 	// skipLocked is appended to a SELECT that takes whatever nobody else is taking.
 	skipLocked string
-	// prepare says that statements are worth keeping; pgx keeps its own.
-	prepare bool
 	// numbered says that every placeholder must have its number.
 	numbered bool
 	// find is the function that gives the place of one text in another, 0 when it is not there. LIKE is several times slower.
@@ -91,7 +84,7 @@ func connect(ctx context.Context, o Options) (*DB, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	db := &DB{log: o.Logger, now: o.Now, stmts: map[*sql.DB]map[string]*sql.Stmt{}, mostRuns: mostRuns, commit: (*sql.Tx).Commit, unlock: func() error { return nil }}
+	db := &DB{log: o.Logger, now: o.Now, mostRuns: mostRuns, commit: (*sql.Tx).Commit, unlock: func() error { return nil }}
 	var err error
 	scheme, _, hasScheme := strings.Cut(o.DSN, "://")
 	switch {
@@ -124,14 +117,6 @@ func (db *DB) start(ctx context.Context) error {
 // Close closes the database. Transactions must have ended and Run must have returned.
 func (db *DB) Close() error {
 	var errs []error
-	db.mu.Lock()
-	for _, m := range db.stmts {
-		for _, s := range m {
-			errs = append(errs, s.Close())
-		}
-	}
-	db.stmts = map[*sql.DB]map[string]*sql.Stmt{}
-	db.mu.Unlock()
 	if db.read != nil && db.read != db.write {
 		errs = append(errs, db.read.Close())
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/notafter/notafter/internal/assure"
 )
 
-// querier runs statements, on a pool or in a transaction. Statements are kept prepared where that pays.
+// querier runs statements, on a pool or in a transaction.
 type querier struct {
 	db   *DB
 	pool *sql.DB
@@ -23,73 +23,7 @@ type querier struct {
 func (db *DB) reader() querier           { return querier{db: db, pool: db.read} }
 func (db *DB) writer(tx *sql.Tx) querier { return querier{db: db, pool: db.write, tx: tx} }
 
-// stmt gives the kept statement of a text, or nil where there is none to be had: then the text itself is run. In a
-// transaction nothing can be prepared to be kept, because the one connection is taken; the text is remembered, and
-// prepared before the next transaction begins. Texts are few: they are written in this package, and lists have few
-// lengths.
-func (q querier) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
-	db := q.db
-	db.mu.Lock()
-	s := db.stmts[q.pool][text]
-	if s == nil && q.tx != nil && q.pool == db.write {
-		db.missed = append(db.missed, text)
-	}
-	db.mu.Unlock()
-	switch {
-	case s != nil && q.tx != nil:
-		return q.tx.StmtContext(ctx, s), nil
-	case s != nil || q.tx != nil:
-		return s, nil
-	}
-	return db.keep(ctx, q.pool, text)
-}
-
-// keep prepares a statement and remembers it.
-func (db *DB) keep(ctx context.Context, pool *sql.DB, text string) (*sql.Stmt, error) {
-	s, err := pool.PrepareContext(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if had := db.stmts[pool][text]; had != nil { // another goroutine was first
-		return had, s.Close()
-	}
-	if db.stmts[pool] == nil {
-		db.stmts[pool] = map[string]*sql.Stmt{}
-	}
-	db.stmts[pool][text] = s
-	return s, nil
-}
-
-// prepareMissed prepares what the transactions before had to do without.
-func (db *DB) prepareMissed(ctx context.Context) error {
-	db.mu.Lock()
-	missed := db.missed
-	db.missed = nil
-	db.mu.Unlock()
-	for _, text := range missed {
-		db.mu.Lock()
-		had := db.stmts[db.write][text] != nil
-		db.mu.Unlock()
-		if had {
-			continue
-		}
-		if _, err := db.keep(ctx, db.write, text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (q querier) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	if q.db.d.prepare {
-		if s, err := q.stmt(ctx, text); err != nil {
-			return nil, err
-		} else if s != nil {
-			return s.ExecContext(ctx, args...)
-		}
-	}
 	if q.tx != nil {
 		return q.tx.ExecContext(ctx, text, args...)
 	}
@@ -97,34 +31,16 @@ func (q querier) exec(ctx context.Context, text string, args ...any) (sql.Result
 }
 
 func (q querier) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	if q.db.d.prepare {
-		if s, err := q.stmt(ctx, text); err != nil {
-			return nil, err
-		} else if s != nil {
-			return s.QueryContext(ctx, args...)
-		}
-	}
 	if q.tx != nil {
 		return q.tx.QueryContext(ctx, text, args...)
 	}
 	return q.pool.QueryContext(ctx, text, args...)
 }
 
-// scanner is one row; sql.Row and errRow are.
+// scanner is one row.
 type scanner interface{ Scan(...any) error }
 
-type errRow struct{ err error }
-
-func (r errRow) Scan(...any) error { return r.err }
-
 func (q querier) row(ctx context.Context, text string, args ...any) scanner {
-	if q.db.d.prepare {
-		if s, err := q.stmt(ctx, text); err != nil {
-			return errRow{err}
-		} else if s != nil {
-			return s.QueryRowContext(ctx, args...)
-		}
-	}
 	if q.tx != nil {
 		return q.tx.QueryRowContext(ctx, text, args...)
 	}
@@ -162,9 +78,6 @@ func all[T any](ctx context.Context, q querier, scan func(scanner) (T, error), t
 
 // begin opens a write transaction.
 func (db *DB) begin(ctx context.Context) (*sql.Tx, error) {
-	if err := db.prepareMissed(ctx); err != nil {
-		return nil, db.wrap(err, "prepare statements")
-	}
 	tx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, db.wrap(err, "begin a transaction")

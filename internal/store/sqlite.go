@@ -32,12 +32,12 @@ func (db *DB) openSQLite(ctx context.Context, place string) error {
 		return err
 	}
 	db.d = dialect{
-		name: "sqlite", find: "instr", prepare: true, snapshot: &sql.TxOptions{ReadOnly: true}, conflict: sqliteConflict,
+		name: "sqlite", find: "instr", snapshot: &sql.TxOptions{ReadOnly: true}, conflict: sqliteConflict,
 		explain: func(err error) error { return explainSQLite(err, path) },
 	}
 	const common = "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=temp_store(2)"
 	address := (&url.URL{Scheme: "file", Path: path, OmitHost: true}).String() + common
-	db.write, err = sql.Open("sqlite", address+"&_txlock=immediate&_pragma=journal_mode(wal)&_pragma=synchronous(full)"+
+	db.write, err = openKeeping(address + "&_txlock=immediate&_pragma=journal_mode(wal)&_pragma=synchronous(full)" +
 		"&_pragma=journal_size_limit(16777216)&_pragma=cache_size(-8192)")
 	if err != nil {
 		return db.wrap(err, "open "+path)
@@ -49,7 +49,7 @@ func (db *DB) openSQLite(ctx context.Context, place string) error {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
-	db.read, err = sql.Open("sqlite", address+"&_pragma=query_only(1)")
+	db.read, err = openKeeping(address + "&_pragma=query_only(1)")
 	if err != nil {
 		return db.wrap(err, "open "+path)
 	}
@@ -58,6 +58,14 @@ func (db *DB) openSQLite(ctx context.Context, place string) error {
 	db.read.SetMaxIdleConns(readers)
 	db.driver = riversqlite.New(db.write)
 	return nil
+}
+
+func openKeeping(address string) (*sql.DB, error) {
+	c, err := sqlite.NewConnector(address)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(keeping{c}), nil
 }
 
 // sqlitePath gives the file, making the directory that holds it.
