@@ -97,7 +97,7 @@ func (j *judge) become(t *Tie) fate {
 	}
 	if u, sure := j.instead(t); u != nil && t.From.Change.Do != DeleteCreate {
 		switch {
-		case sure:
+		case sure && len(j.resting(t)) == 0:
 			return fate{class: Safe, by: u}
 		case !j.stays(u):
 			return fate{class: Gap, by: u, beside: true}

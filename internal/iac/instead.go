@@ -15,7 +15,9 @@ func (j *judge) instead(t *Tie) (by *Tie, sure bool) {
 	switch {
 	case t.Kind == KindTrust && strings.HasPrefix(lower(t.Scope.String()), "/oidc/"):
 		for _, u := range j.will[t.key()] {
-			if len(u.Scope) != 4 || u.Scope[0] != "eks" || !j.stays(u) {
+			if len(u.Scope) != 4 || u.Scope[0] != "eks" || !j.stays(u) || !slices.ContainsFunc(j.will[t.key()], func(w *Tie) bool {
+				return len(w.Scope) == 2 && w.Scope[0] == "service" && w.Scope[1] == "pods.eks.amazonaws.com" && j.stays(w)
+			}) {
 				continue
 			}
 			if o := (object{namespace: u.Scope[2], name: u.Scope[3]}); o.named(t) {

@@ -360,6 +360,9 @@ func TestWaysThatAreGivenUp(t *testing.T) {
 		{name: "aws/tokens-given-up-workload-not-seen", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), pods), trusting(pods)), keeps("aws_eks_pod_identity_association.cm", association)), want: []string{
 			"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes. Nobody can tell from this plan whether renewal rests on it: pod identity for cert-manager/cert-manager in the cluster prod stays for the same workload, and whether that is what it signs in with is not in the plan.",
 		}},
+		{name: "aws/tokens-given-up-the-association-not-trusted", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer)), trusting(attrs{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": attrs{"AWS": awsAccount + "root"}})), keeps("aws_eks_pod_identity_association.cm", association), keeps(kRelease, kHelm("v1.18.2", ""))), want: []string{
+			"lost aws_iam_role.cert_manager: Renewal stops: the trust by which a workload acts as the role cert-manager changes, so system:serviceaccount:cert-manager:cert-manager of oidc.eks.eu-west-1.amazonaws.com/id/0A1B2C3D4E5F60718293A4B5C6D7E8F9 can no longer act as it. Nothing shows it until certificates end.",
+		}},
 		{name: "aws/tokens-given-up-while-annotated", changes: aws(updates(cmRoleAt, trusting(statement(awsIssuer), pods), trusting(pods)), keeps("aws_eks_pod_identity_association.cm", association), keeps(kRelease, kHelm("v1.18.2", "serviceAccount:\n  annotations:\n    eks.amazonaws.com/role-arn: "+awsAccount+"role/cert-manager\n"))), want: []string{
 			"unknown aws_iam_role.cert_manager: The trust by which a workload acts as the role cert-manager changes. Nobody can tell from this plan whether renewal rests on it: pod identity for cert-manager/cert-manager in the cluster prod stays for the same workload, and whether that is what it signs in with is not in the plan.",
 		}},
