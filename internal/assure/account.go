@@ -12,6 +12,8 @@ var (
 	// ErrConflict says that another process changed the same rows at the same time. Nothing was written; the caller does
 	// the transaction again from its start.
 	ErrConflict = errors.New("changed by another process at the same time")
+	// ErrFull says that the disk that holds the state is full. Nothing was written; a person has to free some space.
+	ErrFull = errors.New("the disk is full")
 )
 
 // User is somebody who may sign in with a password.

@@ -72,7 +72,7 @@ func explainPostgres(err error, where string) error {
 	var hint string
 	switch {
 	case e.Code == "53100":
-		hint = "the disk of " + where + " is full; nothing was written. Free some space"
+		return fullError{fmt.Errorf("the disk of %s is full; nothing was written. Free some space (%w)", where, err)}
 	case e.Code == "53300":
 		hint = where + " takes no more connections. Raise max_connections or stop other clients"
 	case e.Code == "25006":

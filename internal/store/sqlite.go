@@ -14,6 +14,8 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/notafter/notafter/internal/assure"
 )
 
 // sqliteFile is the file's name in a state directory.
@@ -104,6 +106,12 @@ func sqliteConflict(err error) bool {
 		e.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 }
 
+// fullError is [assure.ErrFull] in the words of the database that found it out.
+type fullError struct{ error }
+
+func (e fullError) Is(target error) bool { return target == assure.ErrFull }
+func (e fullError) Unwrap() error        { return e.error }
+
 // explainSQLite adds what a person can do. The codes are those of https://www.sqlite.org/rescode.html.
 func explainSQLite(err error, path string) error {
 	var e *sqlite.Error
@@ -113,7 +121,7 @@ func explainSQLite(err error, path string) error {
 	var hint string
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
-		hint = "the disk that holds " + path + " is full; nothing was written. Free some space"
+		return fullError{fmt.Errorf("the disk that holds %s is full; nothing was written. Free some space (%w)", path, err)}
 	case sqlite3.SQLITE_READONLY:
 		hint = path + " cannot be written. Check the owner and mode of the file and its directory, and that the disk is not mounted read-only"
 	case sqlite3.SQLITE_CANTOPEN:

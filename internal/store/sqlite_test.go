@@ -115,7 +115,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := db.Declare(ctx, claimsOf(2000, epoch))
-	if err == nil || !strings.Contains(err.Error(), "is full; nothing was written") {
+	if !errors.Is(err, assure.ErrFull) || !strings.Contains(err.Error(), "is full; nothing was written") {
 		t.Fatalf("a full disk: %v", err)
 	}
 	if n := must(db.Rows(ctx, assure.RowQuery{}))(t).Total; n != 10 {

@@ -122,6 +122,9 @@ func (s *Server) apiError(what string, err error) error {
 		return huma.Error404NotFound("There is nothing of that name.")
 	case errors.Is(err, assure.ErrConflict):
 		return huma.Error409Conflict("Somebody else changed the same thing at the same moment. Nothing was written; do it again.")
+	case errors.Is(err, assure.ErrFull):
+		s.log.Error(what, "error", err)
+		return huma.Error503ServiceUnavailable("The disk that holds the state of notafter is full. Nothing was written; free some space, and do it again.")
 	case errors.Is(err, context.DeadlineExceeded):
 		s.log.Error(what, "error", err)
 		return huma.Error503ServiceUnavailable("The database did not answer in time.")

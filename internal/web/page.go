@@ -179,6 +179,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, text, title = http.StatusNotFound, "There is nothing of that name here. It may have been removed from the configuration.", "Not found"
 	case errors.Is(err, assure.ErrConflict):
 		status, text, title = http.StatusConflict, "Somebody else changed the same thing at the same moment. Nothing was written; please do it again.", "Try again"
+	case errors.Is(err, assure.ErrFull):
+		status, text, title = http.StatusServiceUnavailable, "The disk that holds the state of notafter is full. Nothing was written; free some space, and do it again.", "The disk is full"
 	case errors.Is(err, context.Canceled):
 		return // whoever asked has gone
 	case errors.Is(err, context.DeadlineExceeded):

@@ -172,7 +172,7 @@ func TestAccountByAPI(t *testing.T) {
 
 // TestRenewerRefuses: what a renewer refuses is said, on the page and by the API, and stays in the audit log as asked for.
 func TestRenewerRefuses(t *testing.T) {
-	for err, want := range map[error]int{assure.ErrConflict: 409, assure.ErrNotFound: 404, errors.New("disk on fire"): 500} {
+	for err, want := range map[error]int{assure.ErrConflict: 409, assure.ErrNotFound: 404, errors.New("disk on fire"): 500, fmt.Errorf("write: %w", assure.ErrFull): 503} {
 		w := renewingWorld()
 		s := newServer(t, w, func(o *Options) { o.Renewer = refusing{fmt.Errorf("renew: %w", err)} })
 		token := hidden(part(t, s, renewedFine), "csrf")
