@@ -34,7 +34,8 @@ func (p *program) apply() *cobra.Command {
   guard  the same tool shows the plan file as JSON, and it is judged as "notafter guard" would, with what the
          notafter that is asked knows of the certificates. What is refused is not applied.
   apply  the command runs as it stands, with the terminal and with signals, provided that the plan file is still
-         the one that was judged.
+         the one that was judged. The notafter is told what the plan does to grants of whoever renews, so that
+         what was meant is no drift, and what was to be made and is not there is.
   prove  afterwards it is proven that the certificates can be renewed, as "notafter prove" does. An apply that
          failed is proven as well: half an apply is what cuts renewal off.
 
@@ -194,12 +195,16 @@ func (p *program) applyJudged(ctx context.Context, o applyOptions, c climber, sa
 	if err := p.announce(o, r); err != nil {
 		return refuse("not_applied", fmt.Errorf("write the record: %w", err))
 	}
+	ended := p.foretell(ctx, o, c, digest, grantsToTell(plan, inv))
 	ran, err := p.pass(ctx, saved.command)
 	if err != nil {
 		r.Apply = nil
 		return refuse("not_applied", err)
 	}
 	r.Apply = &recordApply{Started: ran.started.UTC(), Ended: ran.ended.UTC(), Exit: &ran.exit, Changed: saved.still(digest) != nil}
+	if !r.Apply.Changed { // what was applied may be something else
+		ended(ran.exit)
+	}
 	p.told("apply: status %d in %s", ran.exit, assure.Ago(ran.ended.Sub(ran.started)))
 	return p.proveApplied(ctx, o, c, ran, r)
 }

@@ -26,7 +26,8 @@ func (p *program) drift() *cobra.Command {
 		Use:   "drift [RENEWER...] | drift -- terraform plan -refresh-only",
 		Short: "Hold what renewal rests on against what the cloud says now",
 		Long: `drift asks the cloud again what the identities that renew certificates may do, and by what, and holds the answers
-against what is expected: the grants that the cloud named when it was first asked, or that somebody accepted.
+against what is expected: the grants that the cloud named when it was first asked, that somebody accepted, or that
+a plan made which "notafter apply" has applied.
 It finds what a plan cannot: a grant that is gone although code, state and plan agree on it, and one that is
 gone although another, broader one covers for it.
 
@@ -253,7 +254,7 @@ func joinGrants(list []grant) []joined {
 	var out []joined
 	for _, g := range list {
 		i := slices.IndexFunc(out, func(j joined) bool {
-			return j.Renewer == g.Renewer && j.Identity == g.Identity && j.Scope == g.Scope && j.Verdict == g.Verdict && j.Answer == g.Answer && slices.Equal(j.Grants, g.Grants) && slices.Equal(j.Named, g.Named)
+			return j.Renewer == g.Renewer && j.Identity == g.Identity && j.Scope == g.Scope && j.Verdict == g.Verdict && j.Answer == g.Answer && slices.Equal(j.Grants, g.Grants) && slices.Equal(j.Named, g.Named) && slices.Equal(j.Missing, g.Missing)
 		})
 		if i < 0 {
 			out, i = append(out, joined{grant: g}), len(out)
@@ -290,6 +291,11 @@ func (r driftReport) text(out output) {
 			if !drifted[g.Renewer] {
 				drifted[g.Renewer], order = true, append(order, g.Renewer)
 			}
+		case g.Answer == assure.Allowed && len(g.Missing) > 0:
+			text = fmt.Sprintf("%s: what a plan was to make for it is not there. It is allowed%s.", what, by(g.Named))
+			if !drifted[g.Renewer] {
+				drifted[g.Renewer], order = true, append(order, g.Renewer)
+			}
 		case g.Answer == assure.Allowed:
 			text = fmt.Sprintf("%s: as expected%s", what, by(g.Grants))
 		default:
@@ -299,7 +305,17 @@ func (r driftReport) text(out output) {
 			}
 		}
 		paragraph(out, out.paint(verdictStyle(g.Verdict), mark)+" ", text)
-		if g.By != "" {
+		for _, u := range g.Missing {
+			how := ""
+			if u.Exit != 0 {
+				how = fmt.Sprintf(", whose apply failed with status %d", u.Exit)
+			}
+			paragraph(out, "  ", fmt.Sprintf("The plan %s of %s%s was to make %s.", u.Plan, stampOf(u.Applied), how, u.Address))
+		}
+		switch plan, ok := strings.CutPrefix(g.By, "plan "); {
+		case ok:
+			paragraph(out, "  ", fmt.Sprintf("Relied on since the plan %s was applied: %s", plan, g.Reason))
+		case g.By != "":
 			paragraph(out, "  ", fmt.Sprintf("Accepted by %s: %s", g.By, g.Reason))
 		}
 	}

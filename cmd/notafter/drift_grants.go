@@ -26,6 +26,8 @@ type grant struct {
 	Asked    *time.Time     `json:"asked"`
 	Answer   assure.Answer  `json:"answer"`
 	Named    []string       `json:"named"`
+	// Missing is what applied plans were to make and the cloud does not name.
+	Missing []assure.Unmade `json:"missing"`
 }
 
 func grantsOf(list []assure.Expected) []grant {
@@ -34,7 +36,7 @@ func grantsOf(list []assure.Expected) []grant {
 	for _, e := range list {
 		out = append(out, grant{
 			Renewer: e.Renewer, Identity: e.Identity, Action: e.Action, Scope: e.Scope, Verdict: e.Verdict(), Grants: some(e.Grants), Gone: some(e.Gone()),
-			Learned: nilIfZero(e.Learned), By: e.By, Reason: e.Reason, Held: nilIfZero(e.Held), Asked: nilIfZero(e.Asked), Answer: e.Answer, Named: some(e.Named),
+			Learned: nilIfZero(e.Learned), By: e.By, Reason: e.Reason, Held: nilIfZero(e.Held), Asked: nilIfZero(e.Asked), Answer: e.Answer, Named: some(e.Named), Missing: append([]assure.Unmade{}, e.Missing...),
 		})
 	}
 	return out

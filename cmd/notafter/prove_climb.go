@@ -36,6 +36,10 @@ type climber interface {
 	accept(ctx context.Context, renewer, who, reason string) ([]grant, error)
 	// inventory is what is known of the certificates, as guard takes it.
 	inventory(ctx context.Context) ([]byte, error)
+	// announce tells what a plan that is about to be applied does to grants; without an id, nothing of it matters. ended
+	// tells that its apply has ended with a status.
+	announce(ctx context.Context, who, digest string, grants []assure.PlannedGrant) (id string, err error)
+	ended(ctx context.Context, id, who string, exit int) error
 	close()
 }
 

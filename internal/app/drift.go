@@ -92,7 +92,7 @@ func (a *App) expect(ctx context.Context, r assure.Rehearsed) assure.Rehearsed {
 		a.noteRefusals(ctx, r.Renewer, about)
 	}
 	for _, e := range list {
-		if e.Learned.IsZero() || len(r.Access) > 0 && len(e.Gone()) == 0 && e.Answer != assure.Forbidden {
+		if len(e.Missing) == 0 && (e.Learned.IsZero() || len(r.Access) > 0 && len(e.Gone()) == 0 && e.Answer != assure.Forbidden) {
 			continue
 		}
 		if len(r.Access) == 0 {

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,4 +84,68 @@ func driftThenLoss(t *testing.T, r *renewed) {
 	if g := grant(); g.State != "resolved" {
 		t.Errorf("what was given back is drift: %+v", g)
 	}
+}
+
+// What a plan makes is relied on from its apply on, and what it takes away is missed by nobody while that holds. The same
+// without a plan is an incident.
+func TestWhatAPlanMeansIsNoDrift(t *testing.T) {
+	t.Parallel()
+	r := settle(t, pace{life: 30 * time.Minute, canary: 2 * time.Second, authorization: time.Hour}, "shop."+estate.AzureZone)
+	p := start(t, r.config, "")
+	relies := func(on ...string) func() bool {
+		return func() bool {
+			list, err := p.app.Expected(t.Context(), "azure")
+			if err != nil || len(list) == 0 {
+				return false
+			}
+			for _, e := range list {
+				if strings.HasSuffix(e.Action, "/write") { // reading is allowed by more
+					return slices.Equal(e.Grants, on)
+				}
+			}
+			return false
+		}
+	}
+	narrow := r.GrantID()
+	until(t, 2*time.Minute, "grant that is relied on", relies(narrow))
+	zone, group := r.Azure.ZoneScope(estate.Group, estate.AzureZone), r.Azure.GroupScope(estate.Group)
+	grant := func(does assure.PlannedDoes, scope, id string) assure.PlannedGrant {
+		return assure.PlannedGrant{Does: does, Address: "azurerm_role_assignment.x", Principal: estate.ObjectID, Scope: scope, ID: id, Rights: []string{"read", "write", "delete"}}
+	}
+	applied := func(change func(), list ...assure.PlannedGrant) {
+		t.Helper()
+		id, kept, err := p.app.AnnouncePlan(t.Context(), "ana", strings.Repeat("ab", 32), list)
+		if err != nil || kept != len(list) {
+			t.Fatalf("announced: %d, %v", kept, err)
+		}
+		if err := p.app.EndPlan(t.Context(), id, "ana", "", 0); err != nil {
+			t.Fatal(err)
+		}
+		change() // the cloud takes its time, and nothing is asked meanwhile that could be told apart from that
+	}
+	var broad string
+	applied(func() { broad = r.Azure.Assign(estate.ObjectID, estate.ContributorRole, group) }, grant(assure.PlanMakes, group, ""))
+	until(t, 2*time.Minute, "both relied on", relies(narrow, broad))
+	applied(r.Revoke, grant(assure.PlanTakes, zone, narrow), grant(assure.PlanKeeps, group, broad))
+	until(t, 2*time.Minute, "only the one that is left relied on", relies(broad))
+	about := func() (n int) {
+		var page struct{ Incidents []struct{ Cause string } }
+		p.get("/api/v1/incidents?limit=500", &page)
+		for _, i := range page.Incidents {
+			if i.Cause == "grant/azure" {
+				n++
+			}
+		}
+		return n
+	}
+	if got := p.rehearse("shop", assure.RehearsePermission); got.Outcome != string(assure.Done) || about() > 0 {
+		t.Errorf("what was meant is an incident; the permission is %s", got)
+	}
+	r.Grant()
+	until(t, 2*time.Minute, "the answer that names both", func() bool {
+		list, err := p.app.Expected(t.Context(), "azure")
+		return err == nil && len(list) > 0 && len(list[0].Named) == 2
+	})
+	r.Azure.Unassign(broad)
+	until(t, 3*time.Minute, "incident about what no plan took away", func() bool { return about() == 1 })
 }

@@ -53,7 +53,7 @@ func (p *product) rehearse(certificate string, kind assure.AttemptKind) (out cli
 	if err := p.app.Rehearse(p.t.Context(), certificate, "ana", []assure.AttemptKind{kind}); err != nil {
 		p.t.Fatal(err)
 	}
-	until(p.t, time.Minute, "end of the "+string(kind), func() bool {
+	until(p.t, 3*time.Minute, "end of the "+string(kind), func() bool {
 		for _, r := range p.rungs(certificate) {
 			if r.ID > last && r.Kind == kind && r.Outcome != "running" {
 				out = r

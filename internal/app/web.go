@@ -17,7 +17,7 @@ import (
 
 func (a *App) newWeb(c *config.Config) (*web.Server, error) {
 	return web.New(web.Options{
-		Reader: a.db, Changer: a.db, Accounts: a.db, Renewals: a.db, Renewer: a, Inventory: a.Snapshot, RenewedBy: a.RenewedBy, Grants: a.db, Logger: a.log, Registerer: a.reg, Gatherer: a.reg, Now: a.now,
+		Reader: a.db, Changer: a.db, Accounts: a.db, Renewals: a.db, Renewer: a, Inventory: a.Snapshot, RenewedBy: a.RenewedBy, Grants: a.db, Plans: a, Logger: a.log, Registerer: a.reg, Gatherer: a.reg, Now: a.now,
 		BaseURL: c.BaseURL, Auth: signIn(c.SignIn), Probe: a.look, Changed: a.changes.wait, Health: a.health, Ready: a.db.Ping,
 		Policy: c.Policy(), Version: a.opts.Version,
 	})

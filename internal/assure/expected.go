@@ -16,7 +16,8 @@ type Expected struct {
 	Scope    string `json:"scope"`
 	// Grants are what is relied on, as the cloud names them. Empty where it allows without naming what by.
 	Grants []string `json:"grants,omitempty"`
-	// Learned is since when that is expected. By and Reason are of the person who accepted it; empty when it was learned.
+	// Learned is since when that is expected. By and Reason are of the person who accepted it, or the plan ("plan" and the
+	// first digits of its digest) and the address of a resource that it made, or took away ("without"); empty when it was learned from the cloud.
 	Learned time.Time `json:"learned"`
 	By      string    `json:"by,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
@@ -28,6 +29,8 @@ type Expected struct {
 	Answer Answer    `json:"answer"`
 	Named  []string  `json:"named,omitempty"`
 	Whole  bool      `json:"whole,omitempty"`
+	// Missing is what applied plans were to make for it and the cloud does not name.
+	Missing []Unmade `json:"missing,omitempty"`
 }
 
 // Gone lists what is relied on and no longer there, as far as the last answer tells. When nothing is allowed any more,
@@ -51,7 +54,7 @@ func (e Expected) Gone() []string {
 // Verdict is what the last answer says of the expectation.
 func (e Expected) Verdict() Verdict {
 	switch {
-	case e.Answer == Forbidden, len(e.Gone()) > 0:
+	case e.Answer == Forbidden, len(e.Gone()) > 0, e.Answer == Allowed && len(e.Missing) > 0:
 		return Broken
 	case e.Answer == Allowed:
 		return Upheld
@@ -122,13 +125,17 @@ func (e Expected) Note(renewer string, a Access, at time.Time) Expected {
 	return e
 }
 
-// Accept makes what the cloud named last the thing to rely on. ok is false when there is nothing to accept: what is
-// expected is there, or nothing is allowed.
+// Accept makes what the cloud named last the thing to rely on, and what plans were to make nothing to wait for. ok is
+// false when there is nothing to accept: what is expected is there, or nothing is allowed.
 func (e Expected) Accept(who, reason string, at time.Time) (_ Expected, ok bool) {
-	if len(e.Gone()) == 0 {
+	gone := len(e.Gone()) > 0
+	if !gone && (e.Answer != Allowed || len(e.Missing) == 0) {
 		return e, false
 	}
-	e.Grants, e.Learned, e.By, e.Reason, e.Held = slices.Clone(e.Named), at, who, reason, e.Asked
+	if gone {
+		e.Grants, e.Held = slices.Clone(e.Named), e.Asked
+	}
+	e.Learned, e.By, e.Reason, e.Missing = at, who, reason, nil
 	return e, true
 }
 

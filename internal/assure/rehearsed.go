@@ -54,6 +54,9 @@ func (r Rehearsed) Key() string {
 	}
 	for _, e := range r.Expected {
 		_, _ = fmt.Fprintf(h, " %q %q %q %q %q", e.Action, e.Scope, e.Answer, e.Grants, e.Gone())
+		for _, u := range e.Missing {
+			_, _ = fmt.Fprintf(h, " %q %q", u.Plan, u.Address)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

@@ -57,6 +57,7 @@ func conform(t *testing.T, open func(t *testing.T, c *clock) *DB) {
 		"the last success of each rung is known":                     climbed,
 		"what was written into a zone is withdrawn by one":           journal,
 		"what is expected is learned, compared, and accepted":        expects,
+		"plans teach what is expected once they are applied":         plansTeach,
 		"what is expected stands hostile text and lost answers":      expectsAll,
 		"hostile text about renewals is stored":                      hostileRenewal,
 		"renewing can be done again when an answer was lost":         lostRenewal,

@@ -54,8 +54,12 @@ func (db *DB) NoteAccess(ctx context.Context, renewer string, list []assure.Acce
 	if err != nil {
 		return nil, db.wrap(err, what)
 	}
-	out := assure.NoteAccess(was, renewer, list, at)
-	fresh := true
+	plans, err := applied(ctx, db.reader(), "")
+	if err != nil {
+		return nil, db.wrap(err, what)
+	}
+	out, _, settled := assure.HeedPlans(assure.NoteAccess(was, renewer, list, at), plans, at)
+	fresh := len(settled) == 0
 	for i := range out {
 		fresh = fresh && at.Sub(was[i].Asked) < settledFor && sameButTimes(was[i], out[i])
 	}
@@ -67,13 +71,24 @@ func (db *DB) NoteAccess(ctx context.Context, renewer string, list []assure.Acce
 		if err != nil {
 			return err
 		}
-		out = assure.NoteAccess(was, renewer, list, at)
+		plans, err := applied(ctx, q, db.d.forUpdate)
+		if err != nil {
+			return err
+		}
+		var learned []assure.Expected
+		var settled []assure.Planned
+		out, learned, settled = assure.HeedPlans(assure.NoteAccess(was, renewer, list, at), plans, at)
 		for _, e := range out {
 			if err := putExpected(ctx, q, e); err != nil {
 				return err
 			}
 		}
-		return nil
+		for _, p := range settled {
+			if err := putPlanned(ctx, q, p); err != nil {
+				return err
+			}
+		}
+		return auditLearned(ctx, q, learned, at)
 	})
 	return out, err
 }
@@ -136,6 +151,9 @@ func (db *DB) AcceptGrants(ctx context.Context, renewer, who, remote, reason str
 			return err
 		}
 		out = assure.AcceptAll(list, clean(who), clean(reason), at)
+		if err := settleAccepted(ctx, q, out, db.d.forUpdate); err != nil {
+			return err
+		}
 		for _, e := range out {
 			if err := putExpected(ctx, q, e); err != nil {
 				return err

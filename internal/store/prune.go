@@ -8,7 +8,8 @@ import (
 
 // keepFor is how long history is kept: runs that are over, incidents that are resolved, claims that are forgotten,
 // certificates that ended with their keys, attempts. It is more than a year, so that a yearly renewal can be compared
-// with the last. What is expected of permissions that nobody asks about any more goes after a week.
+// with the last. What is expected of permissions that nobody asks about any more goes after a week, and so do applied plans
+// of which nothing is missing; plans that were announced and never applied go after a day.
 const keepFor = 400 * 24 * time.Hour
 
 // Prune deletes what is older than 400 days at now, at most limit rows of each kind, and sessions that have expired. It
@@ -39,6 +40,7 @@ func (db *DB) Prune(ctx context.Context, now time.Time, limit int) (int, error) 
 		{"what is expected of nothing any more", func(q querier) (int, error) {
 			return count(q.exec(ctx, `DELETE FROM expected_grant WHERE asked < $1`, micro(now.Add(-keepExpected))))
 		}},
+		{"applied plans", func(q querier) (int, error) { return prunePlans(ctx, q, now) }},
 		{"sessions", func(q querier) (int, error) {
 			return count(q.exec(ctx, `DELETE FROM session WHERE expires < $1`, micro(now)))
 		}},

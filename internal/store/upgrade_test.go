@@ -70,6 +70,7 @@ func upgrades(t *testing.T, dsn string) {
 	}
 	must(db.PutIssued(ctx, issuedOf("1", 0)))(t)
 	must(db.NoteAccess(ctx, "azure", []assure.Access{allowedBy("g1")}, c.now()))(t)
+	must(db.AnnouncePlan(ctx, plannedFor("p1", "g2")))(t)
 	sound(t, db)
 }
 

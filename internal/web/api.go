@@ -104,6 +104,7 @@ func (s *Server) api() (http.Handler, error) {
 	s.registerWrites(api)
 	s.registerRenewals(api)
 	s.registerGrants(api)
+	s.registerPlans(api)
 	s.registerInventory(api)
 	mux.HandleFunc("GET /api/v1/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -153,6 +154,8 @@ func operations() []operation {
 		{"POST", "/api/v1/renewers/{name}/account/register", "Register a renewer's account again"},
 		{"POST", "/api/v1/renewers/{name}/grants/accept", "Accept what a renewer's permissions rest on now"},
 		{"GET", "/api/v1/grants", "List what the permissions of renewers rest on"},
+		{"POST", "/api/v1/plans", "Tell what a plan does to grants before it is applied"},
+		{"POST", "/api/v1/plans/{id}/ended", "Tell that the apply of an announced plan has ended"},
 		{"GET", "/api/v1/incidents", "List incidents, open ones worst first"},
 		{"GET", "/api/v1/incidents/{id}", "Show one incident with notices and receipts"},
 		{"POST", "/api/v1/incidents/{id}/acknowledge", "Acknowledge an incident's present stage"},
@@ -172,6 +175,8 @@ func (s *Server) operations() []operation {
 			return s.opts.Probe == nil
 		case "/grants", "/accept":
 			return s.opts.Grants == nil
+		case "/plans", "/ended":
+			return s.opts.Plans == nil
 		case "/inventory":
 			return s.opts.Inventory == nil
 		case "/acknowledge":

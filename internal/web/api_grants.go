@@ -28,12 +28,21 @@ type grantDoc struct {
 	Grants   []string   `json:"grants" nullable:"false" doc:"What is relied on, as the cloud names it; empty where the cloud names nothing"`
 	Gone     []string   `json:"gone" nullable:"false" doc:"Those of them that are gone although it is allowed"`
 	Learned  *time.Time `json:"learned" doc:"Since when that is relied on; null when it was never allowed"`
-	By       string     `json:"accepted_by,omitempty"`
-	Reason   string     `json:"reason,omitempty" doc:"Why that person accepted it"`
+	By       string     `json:"accepted_by,omitempty" doc:"A person, or a plan that was applied: 'plan' and the first digits of its digest"`
+	Reason   string     `json:"reason,omitempty" doc:"Why that person accepted it, or the address of the resource in the plan"`
 	Held     *time.Time `json:"held" doc:"When it was last allowed by what is relied on"`
 	Asked    *time.Time `json:"asked" doc:"When the cloud answered last"`
 	Answer   string     `json:"answer" enum:"allowed,denied,unclear"`
 	Named    []string   `json:"named" nullable:"false" doc:"By what it is allowed, by the last answer"`
+	// Missing is what was to be made and is not there.
+	Missing []unmadeDoc `json:"missing" nullable:"false" doc:"Grants that applied plans were to make, and that the cloud does not name"`
+}
+
+type unmadeDoc struct {
+	Plan    string    `json:"plan" doc:"The first digits of its digest"`
+	Address string    `json:"address"`
+	Applied time.Time `json:"applied" doc:"When the apply had ended"`
+	Exit    int       `json:"exit" doc:"The status with which it ended"`
 }
 
 type grantsDoc struct {
@@ -48,6 +57,10 @@ func newGrantDoc(e assure.Expected, now time.Time) grantDoc {
 	d := grantDoc{
 		Renewer: e.Renewer, Identity: e.Identity, Action: e.Action, Scope: e.Scope, Verdict: verdictDoc(e.Verdict()), Grants: some(e.Grants), Gone: some(e.Gone()),
 		Learned: ifSet(e.Learned), By: e.By, Reason: e.Reason, Held: ifSet(e.Held), Asked: ifSet(e.Asked), Answer: string(e.Answer), Named: some(e.Named),
+		Missing: []unmadeDoc{},
+	}
+	for _, u := range e.Missing {
+		d.Missing = append(d.Missing, unmadeDoc{u.Plan, u.Address, u.Applied.UTC(), u.Exit})
 	}
 	if now.Sub(e.Asked) > grantsOld {
 		d.Verdict = verdictDoc(assure.Unknown)

@@ -31,6 +31,7 @@ type Options struct {
 	// Inventory is the certificates as `notafter guard` takes them, in JSON. Nil: there is none to be had here.
 	Inventory func(ctx context.Context) ([]byte, error)
 	Grants    Grants // nil: nothing is told of what permissions rest on
+	Plans     Plans  // nil: nobody wants to hear of what is applied
 	// RenewedBy names what renews a certificate, and how long changes of its rights take to count. Nil: neither is told.
 	RenewedBy func(certificate string) (renewer string, settles time.Duration)
 	Logger    *slog.Logger

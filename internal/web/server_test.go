@@ -19,7 +19,7 @@ func newServer(t testing.TB, w *world, change func(*Options)) *Server {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	o := Options{
-		Reader: w, Changer: w, Accounts: w, Renewals: w, Renewer: w, Grants: someBooks(), Inventory: func(context.Context) ([]byte, error) { return []byte(`{"notafter_inventory":1}`), nil }, Logger: slog.New(slog.DiscardHandler), Registerer: reg, Gatherer: reg, Now: func() time.Time { return worldNow },
+		Reader: w, Changer: w, Accounts: w, Renewals: w, Renewer: w, Grants: someBooks(), Plans: &planBooks{}, Inventory: func(context.Context) ([]byte, error) { return []byte(`{"notafter_inventory":1}`), nil }, Logger: slog.New(slog.DiscardHandler), Registerer: reg, Gatherer: reg, Now: func() time.Time { return worldNow },
 		Changed: w.wait, Version: "1.2.3",
 		Probe: func(_ context.Context, target, module string) (assure.Served, assure.Judgement, error) {
 			return probeStandIn(target, module)
