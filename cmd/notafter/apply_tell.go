@@ -12,9 +12,14 @@ import (
 	"github.com/notafter/notafter/internal/iac"
 )
 
-// mostGrants is how many grants of a plan are told at most: a plan that touches more of those who renew is not a change of
-// theirs.
-const mostGrants = 200
+// Bounds of what is told of a plan, which are the API's. A plan that touches more grants of those who renew is not a change
+// of theirs.
+const (
+	mostGrants    = 200
+	mostSpellings = 20
+	longestPath   = 1024
+	longestName   = 256
+)
 
 // grantsToTell are the grants of a plan that identities which renew hold, by what is known of the certificates.
 func grantsToTell(plan *iac.Plan, inv iac.Inventory) []assure.PlannedGrant {
@@ -27,6 +32,15 @@ func grantsToTell(plan *iac.Plan, inv iac.Inventory) []assure.PlannedGrant {
 	list := iac.Granted(plan, func(names []string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return renews[strings.ToLower(n)] })
 	})
+	// What is longer than any cloud has it is not told; the API would refuse it, and the rest with it.
+	list = slices.DeleteFunc(list, func(g assure.PlannedGrant) bool {
+		return g.Scope == "" || len(g.Address) > longestPath || len(g.Scope) > longestPath || len(g.ID) > longestPath || len(g.Principal) > longestName
+	})
+	for i := range list {
+		g := &list[i]
+		g.Also = slices.DeleteFunc(slices.Clone(g.Also), func(s string) bool { return len(s) > longestName })
+		g.Also = g.Also[:min(mostSpellings, len(g.Also))]
+	}
 	if !slices.ContainsFunc(list, func(g assure.PlannedGrant) bool { return g.Does != assure.PlanKeeps }) {
 		return nil // it changes nothing
 	}
@@ -81,7 +95,7 @@ func (c *farClimber) announce(ctx context.Context, who, digest string, grants []
 		Who    string         `json:"who,omitempty"`
 	}{digest, nil, who}
 	for _, g := range grants {
-		in.Grants = append(in.Grants, plannedGrant{g.Does, g.Address, g.Principal, g.Also[:min(20, len(g.Also))], g.Scope, g.Rights, g.ID})
+		in.Grants = append(in.Grants, plannedGrant{g.Does, g.Address, g.Principal, g.Also, g.Scope, g.Rights, g.ID})
 	}
 	var v struct {
 		ID string `json:"id"`

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/lab/arm"
@@ -177,5 +179,24 @@ func TestDriftOfAPlan(t *testing.T) {
 	} {
 		_, errs = look(exitUsage, command...)
 		says(t, errs, want)
+	}
+}
+
+// Where an expectation comes from is said, and what a plan was to make and is not there.
+func TestDriftTellsOfPlans(t *testing.T) {
+	at := time.Date(2026, 10, 8, 12, 0, 0, 0, time.UTC)
+	missing := []assure.Unmade{{Plan: "0123456789ab", Address: "azurerm_role_assignment.x", Applied: at, Exit: 1}}
+	var b bytes.Buffer
+	driftReport{Grants: grantsOf([]assure.Expected{
+		{Renewer: "azure", Action: "read", Scope: "/z", Learned: at, Grants: []string{"g1"}, Answer: assure.Allowed, Named: []string{"g1"}, Whole: true, By: "plan 0123456789ab", Reason: "azurerm_role_assignment.g"},
+		{Renewer: "azure", Action: "write", Scope: "/z", Learned: at, Grants: []string{"g1"}, Answer: assure.Allowed, Named: []string{"g1"}, Whole: true, Missing: missing},
+		{Renewer: "other", Action: "write", Scope: "/z", Learned: at, Held: at, Grants: []string{"g1"}, Answer: assure.Forbidden, Missing: missing},
+	})}.text(output{Writer: &b, columns: 300})
+	said := b.String()
+	says(t, said, "azure, read at /z: as expected, by g1", "Relied on since the plan 0123456789ab was applied: azurerm_role_assignment.g",
+		"azure, write at /z: what a plan was to make for it is not there. It is allowed, by g1.",
+		"The plan 0123456789ab of", "whose apply failed with status 1 was to make azurerm_role_assignment.x.", "not allowed any more", "notafter drift accept azure --reason WHY")
+	if strings.Contains(said, "drift accept other") {
+		t.Errorf("what is not allowed may be accepted: %s", said)
 	}
 }
