@@ -71,7 +71,7 @@ func parseFilter(text string) (filter, *trouble) {
 		switch {
 		case lower == "atscope()":
 			f.atScope = true
-		case strings.HasPrefix(lower, "assignedto('") && strings.HasSuffix(part, "')"):
+		case len(part) >= len("assignedto('')") && strings.HasPrefix(lower, "assignedto('") && strings.HasSuffix(part, "')"):
 			f.assignedTo = part[len("assignedto('") : len(part)-2]
 		case strings.HasPrefix(lower, "principalid eq "):
 			f.principal = strings.Trim(part[len("principalid eq "):], "' ")

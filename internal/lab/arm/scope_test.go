@@ -25,7 +25,7 @@ func FuzzMatches(f *testing.F) {
 }
 
 func FuzzParseFilter(f *testing.F) {
-	for _, s := range []string{"atScope()", "assignedTo('x')", "atScope() and assignedTo('x')", "principalId eq 'y'", "principalId eq y", "assignedTo('", "", " and "} {
+	for _, s := range []string{"atScope()", "assignedTo('x')", "atScope() and assignedTo('x')", "principalId eq 'y'", "principalId eq y", "assignedTo('", "AssignedTo(')", "", " and "} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
