@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,7 +56,22 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "server:", serveNames())
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+// run runs one test at a time, unless somebody wants it otherwise: each of them runs the whole product against certificates
+// that live for minutes, and two would take each other's time.
+func run(m *testing.M) int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", "1"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 2
+		}
+	}
+	return m.Run()
 }
 
 func runChild(raw string) error {
@@ -372,7 +388,7 @@ func lostNothing(t *testing.T, state string, seed uint64) {
 			case <-c.ready:
 			case <-c.done:
 				t.Fatalf("the product ended by itself: %v\n%s", c.err, c.log)
-			case <-time.After(time.Minute):
+			case <-time.After(3 * time.Minute):
 				t.Fatalf("the product does not start\n%s", c.log)
 			}
 		}

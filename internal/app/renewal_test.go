@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -29,6 +30,7 @@ type pace struct {
 	full                        time.Duration // zero: no dress rehearsal
 	due                         float64       // see [estate.Options.Due]
 	authzReuse                  int
+	patience                    time.Duration // for propagation; zero: 10 s
 	httpPort, tlsPort           int
 	profiles                    map[string]string // by renewer; [estate.Profile] otherwise
 }
@@ -80,7 +82,7 @@ func renewConfig(t *testing.T, r *renewed, p pace) *config.Config {
 // renewerOf is how one way to renew in the estate is configured.
 func renewerOf(d estate.Renewer, p pace) config.Renewer {
 	dns := &config.RenewerDNS{
-		TTL: config.Duration(d.TTL), Propagation: config.Duration(10 * time.Second), AuthoritativePort: d.Port, PublicResolvers: []string{d.Resolver},
+		TTL: config.Duration(d.TTL), Propagation: config.Duration(cmp.Or(p.patience, 10*time.Second)), AuthoritativePort: d.Port, PublicResolvers: []string{d.Resolver},
 	}
 	if a := d.Azure; a != nil {
 		dns.Azure = &config.AzureDNS{
@@ -141,7 +143,7 @@ func TestALostGrantPagesBeforeAnythingIsDue(t *testing.T) {
 	})
 
 	r.Revoke()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	m, err := r.pager.WaitFor(ctx, func(m lab.PagerMessage) bool {
 		return m.Event == "trigger" && strings.Contains(string(m.Body), "dns_write_denied")

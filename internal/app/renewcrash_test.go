@@ -201,7 +201,7 @@ func (c *crash) start() {
 	case <-live.ready:
 	case <-live.done:
 		c.t.Fatalf("the product ended by itself: %v\n%s", live.err, live.log)
-	case <-time.After(time.Minute):
+	case <-time.After(3 * time.Minute):
 		c.t.Fatalf("the product does not start\n%s", live.log)
 	}
 	c.live, c.dead = live, live.done
@@ -276,7 +276,7 @@ func (c *crash) strike(b blow) {
 	}
 	select {
 	case <-c.dead:
-	case <-time.After(time.Minute):
+	case <-time.After(3 * time.Minute):
 		t.Fatalf("%s: it was not killed\n%s", b.what, c.live.log)
 	}
 	c.kill()
@@ -287,7 +287,7 @@ func (c *crash) strike(b blow) {
 	_ = c.r.Zones.Release("ns3." + c.zone)
 	c.mend()
 	c.start()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	for well := false; !well; wait(100 * time.Millisecond) {
 		all := c.books()
 		s := all.State

@@ -348,7 +348,7 @@ func (s *soaked) loseAndMend() {
 // awaitPage waits for a page about the reason.
 func (s *soaked) awaitPage(r assure.Reason) lab.PagerMessage {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	m, err := s.pager.WaitFor(ctx, func(m lab.PagerMessage) bool {
 		return m.Event == "trigger" && strings.Contains(string(m.Body), string(r))

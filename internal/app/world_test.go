@@ -196,7 +196,7 @@ func TestTheWorldIsSeenAsItIs(t *testing.T) {
 			t.Errorf("%s is well all the time, but was found to be %v", s.Name, found[s.Name])
 		}
 	}
-	until(t, time.Minute, "the end of the incident of what somebody mended", func() bool {
+	until(t, 3*time.Minute, "the end of the incident of what somebody mended", func() bool {
 		return slices.ContainsFunc(p.incidents(), func(i incident) bool { return i.Reason == "expired" && i.State == "resolved" })
 	})
 	// The watcher itself: on time, its known-bad control seen to be bad, its heartbeat heard, its channels used.
@@ -269,7 +269,7 @@ every: 10s
 		t.Fatal(err)
 	}
 	p := start(t, c, path)
-	until(t, 30*time.Second, "incident", func() bool { return len(p.incidents()) == 1 })
+	until(t, 3*time.Minute, "incident", func() bool { return len(p.incidents()) == 1 })
 
 	for name, bad := range map[string]struct{ content, want string }{
 		"not YAML":               {"certificates: [", "notafter.yaml"},
@@ -292,7 +292,7 @@ every: 10s
 	if res, err := http.Get(p.url + "/api/v1/certificates/old"); err != nil || res.StatusCode != http.StatusNotFound {
 		t.Errorf("the certificate that is no longer declared: %v, %v", res.Status, err)
 	}
-	until(t, 30*time.Second, "incident under the new name, with the old claim withdrawn", func() bool {
+	until(t, 3*time.Minute, "incident under the new name, with the old claim withdrawn", func() bool {
 		for _, i := range p.incidents() {
 			if i.State != "resolved" {
 				return true
