@@ -30,7 +30,7 @@ func TestTheIncident(t *testing.T) {
 	if err := estate.Possible(); err != nil {
 		t.Fatal(err)
 	}
-	e, err := estate.Start(estate.Options{Life: 10 * time.Minute})
+	e, err := estate.Start(estate.Options{Life: 10 * time.Minute, Due: 0.6})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 // the repair.
 func TestARareRungDoesNotHoldALostGrantOpen(t *testing.T) {
 	t.Parallel()
-	r := settle(t, pace{life: 10 * time.Minute, canary: 3 * time.Second, authorization: time.Hour, due: 0.6}, "shop."+estate.AzureZone, "www."+estate.AzureZone)
+	r := settle(t, pace{life: 10 * time.Minute, canary: 3 * time.Second, authorization: time.Hour}, "shop."+estate.AzureZone, "www."+estate.AzureZone)
 	p, _ := startUntil(t, r.config, "")
 	until(t, 3*time.Minute, "every rung climbed", func() bool { return p.climbed("shop") && p.climbed("www") })
 	r.Revoke()
