@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -248,13 +247,12 @@ func (p *product) until(limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// vacant is an address that nobody listened at a moment ago.
+// vacant is an address that nobody listens at.
 func vacant(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := lab.Vacant("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return at
 }

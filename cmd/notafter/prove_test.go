@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/notafter/notafter/internal/assure"
+	"github.com/notafter/notafter/internal/lab"
 	"github.com/notafter/notafter/internal/lab/arm"
 	"github.com/notafter/notafter/internal/lab/estate"
 )
@@ -40,12 +41,10 @@ func newProvingGround(t *testing.T) *provingGround {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	listen, err := lab.Vacant("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listen := l.Addr().String()
-	_ = l.Close()
 	return &provingGround{Estate: e, t: t, file: estateConfig(t, e, s, listen), listen: listen}
 }
 

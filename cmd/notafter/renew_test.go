@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/notafter/notafter/internal/lab"
 	"github.com/notafter/notafter/internal/lab/estate"
 )
 
@@ -79,12 +80,10 @@ func TestRenewAndRehearse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	listen, err := lab.Vacant("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listen := l.Addr().String()
-	_ = l.Close()
 	file := estateConfig(t, e, s, listen)
 	run := func(want int, says []string, args ...string) string {
 		t.Helper()
@@ -125,13 +124,20 @@ func TestRenewAndRehearse(t *testing.T) {
 
 	served := make(chan int, 1)
 	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
+	ended := make(chan struct{})
+	var out, log bytes.Buffer // not read before the server has ended
+	defer func() {
+		stop()
+		if <-ended; t.Failed() {
+			t.Logf("the server said:\n%s%s", &out, &log)
+		}
+	}()
 	go func() {
-		var out, errs bytes.Buffer
-		p := testProgram(&out, &errs)
+		defer close(ended)
+		p := testProgram(&out, &log)
 		p.now, p.login = time.Now, func() string { return "ana" }
 		p.newService = newService
-		served <- p.run(ctx, []string{"serve", "-c", file})
+		served <- p.run(ctx, []string{"serve", "-c", file, "--log-level", "debug"})
 	}()
 	within(t, "a server", func() bool {
 		c, err := net.Dial("tcp", listen)

@@ -129,6 +129,12 @@ func New(o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state: %w", err)
 	}
+	// The addresses that are told come before those that the system chooses, which might be the same.
+	if a.listener = o.Listener; a.listener == nil {
+		if a.listener, err = net.Listen("tcp", o.Config.Listen); err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", o.Config.Listen, err)
+		}
+	}
 	w, err := a.newWorld(o.Config)
 	if err != nil {
 		return nil, err
@@ -143,12 +149,6 @@ func New(o Options) (_ *App, err error) {
 	a.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if a.web, err = a.newWeb(o.Config); err != nil {
 		return nil, err
-	}
-	a.listener = o.Listener
-	if a.listener == nil {
-		if a.listener, err = net.Listen("tcp", o.Config.Listen); err != nil {
-			return nil, fmt.Errorf("listen on %s: %w", o.Config.Listen, err)
-		}
 	}
 	return a, nil
 }

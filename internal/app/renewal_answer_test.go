@@ -2,24 +2,25 @@ package app_test
 
 import (
 	"net"
+	"net/netip"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/notafter/notafter/internal/assure"
 	"github.com/notafter/notafter/internal/config"
+	"github.com/notafter/notafter/internal/lab"
 	"github.com/notafter/notafter/internal/lab/estate"
 )
 
-// freePort is a port on 127.0.0.1 that nobody listened on a moment ago.
-func freePort(t *testing.T) int {
+// vacantPort is a port on 127.0.0.1 that nobody listens on.
+func vacantPort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := lab.Vacant("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return int(netip.MustParseAddrPort(at).Port())
 }
 
 // Challenges that are answered and not written renew and rehearse through the whole product, with no DNS writer at all.
@@ -28,7 +29,7 @@ func TestRenewsByAnsweringChallenges(t *testing.T) {
 	for _, challenge := range []config.Challenge{config.ChallengeHTTP, config.ChallengeALPN} {
 		t.Run(string(challenge), func(t *testing.T) {
 			t.Parallel()
-			p := pace{life: 40 * time.Second, canary: 3 * time.Second, authorization: 5 * time.Second, due: 0.5, httpPort: freePort(t), tlsPort: freePort(t)}
+			p := pace{life: 40 * time.Second, canary: 3 * time.Second, authorization: 5 * time.Second, due: 0.5, httpPort: vacantPort(t), tlsPort: vacantPort(t)}
 			r := settle(t, p, "shop."+estate.BindZone)
 			at := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 			how := r.config.Renewers[estate.Bind]
