@@ -221,6 +221,7 @@ func FuzzReaders(f *testing.F) {
 	seed(record53(zone1, "_acme-challenge.example.com", "CAA", `0 issue "x"`, "0", `0 issuewild ";"`))
 	seed(token4([]string{dnsWriteGroup}, "*"))
 	seed(token5([]string{dnsWriteGroup, zoneReadGroup}, cfZone))
+	seed(attrs{"policy": []any{attrs{"permission_groups": []string{dnsWriteGroup}, "resources": attrs{"com.cloudflare.api.account.": ""}}}}) // a token with no id
 	seed(attrs{"identity": []any{attrs{"oidc": []any{attrs{"issuer": "https://" + awsIssuer}}}}, "inline_policy": []any{1, attrs{"name": "x", "policy": 1}}})
 	var types []string
 	for _, m := range []map[string]reader{awsReaders, cloudflareReaders} {

@@ -30,8 +30,8 @@ func azureZone(st *State, r *Side) []Tie {
 		t.Who, t.Stale = "the private zone "+name, ""
 	}
 	used := false
-	for _, g := range azureGrants(st) {
-		used = used || !g.Idle && !azureBroad(g.Permission) && g.Scope.Covers(path)
+	for n := range len(path) + 1 {
+		used = used || azureScopes(st)[path[:n].key()]
 	}
 	switch {
 	case private && (azureService(name) || !used):
@@ -42,6 +42,19 @@ func azureZone(st *State, r *Side) []Tie {
 		t.Doubt = "the plan does not show anybody who writes challenge records in it"
 	}
 	return []Tie{t}
+}
+
+// azureScopes are the places that somebody may write to who is made for DNS.
+func azureScopes(st *State) map[string]bool {
+	return once(st, "azure scopes", func() map[string]bool {
+		out := map[string]bool{}
+		for _, g := range azureGrants(st) {
+			if !g.Idle && !azureBroad(g.Permission) {
+				out[g.Scope.key()] = true
+			}
+		}
+		return out
+	})
 }
 
 // azureBroad reports whether a role of this name is made for more than DNS.

@@ -30,9 +30,8 @@ func (j *judge) beside(t *Tie) *Tie {
 // renewsFor finds a grant of somebody who is seen to renew where g holds: on all of it, or on every zone that the plan shows
 // in it.
 func (j *judge) renewsFor(g *Tie) *Tie {
-	for i := range j.after {
-		u := &j.after[i]
-		if u.Kind != KindGrant || u.Doubt != "" || u.Idle || u.Rights&RightWrite == 0 || alike(u.Principal, g.Principal) || alike(u.Principal, g.Via) || !j.stays(u) || !j.renews(u) {
+	for _, u := range j.renewers() {
+		if alike(u.Principal, g.Principal) || alike(u.Principal, g.Via) || !j.stays(u) {
 			continue
 		}
 		if u.Scope.Covers(g.Scope) || j.shown(&Tie{Scope: g.Scope, From: g.From, Rights: RightWrite}, []*Tie{u}) {
@@ -40,6 +39,19 @@ func (j *judge) renewsFor(g *Tie) *Tie {
 		}
 	}
 	return nil
+}
+
+// renewers are the grants after the plan of those who are seen to renew.
+func (j *judge) renewers() []*Tie {
+	if j.renewing == nil {
+		j.renewing = map[string]bool{}
+		for i := range j.after {
+			if u := &j.after[i]; u.Kind == KindGrant && u.Doubt == "" && !u.Idle && u.Rights&RightWrite != 0 && j.renews(u) {
+				j.renew = append(j.renew, u)
+			}
+		}
+	}
+	return j.renew
 }
 
 // renews reports whether the plan shows, on its side after, that whoever holds a grant renews certificates: what is called
@@ -52,22 +64,12 @@ func (j *judge) renews(g *Tie) bool {
 	names := append([]string{g.Principal}, g.Also...)
 	is := strings.HasPrefix(g.From.Change.Type, "cloudflare_") && renewerWord(g.Who) || // a token is its own secret
 		(strings.Contains(key, "/ns/") || strings.Contains(key, ".svc.id.goog[")) && renewerWord(key) // a workload itself
-	for i := range j.after {
-		u := &j.after[i]
-		if is || u.Idle || u.Kind != KindTrust && u.Kind != KindCredential {
-			continue
-		}
-		switch {
-		case u.Kind == KindCredential:
-			is = alike(u.Principal, g.Principal) && renewerWord(u.Who)
-		case alike(u.Principal, g.Principal):
-			is = renewerWord(u.said())
-		case strings.HasPrefix(u.Principal, "system:serviceaccount:"):
-			is = renewerWord(u.Principal) && slices.ContainsFunc(u.Also, func(a string) bool { return has(names, a) })
-		}
+	acts := j.whoActs(&j.actsAfter, j.after)
+	for _, u := range acts.as[key] {
+		is = is || !u.Idle && (u.Kind == KindCredential && renewerWord(u.Who) || u.Kind == KindTrust && renewerWord(u.said()))
 	}
-	if j.renewing == nil {
-		j.renewing = map[string]bool{}
+	for _, n := range names {
+		is = is || slices.ContainsFunc(acts.accounts(n), func(u *Tie) bool { return !u.Idle && !alike(u.Principal, g.Principal) && renewerWord(u.Principal) })
 	}
 	j.renewing[key] = is || j.issued(j.beforeSt.other, names)
 	return j.renewing[key]
@@ -80,22 +82,53 @@ func (j *judge) signs(t *Tie) bool {
 	if renewerWord(t.Who) || renewerName(t.Who) || slices.ContainsFunc(names, renewerWord) || renewerWord(t.From.Change.Address) || renewerWord(t.said()) || j.issued(j.beforeSt, names) {
 		return true
 	}
-	for i := range j.before {
-		u := &j.before[i]
-		if u.Kind == KindTrust && strings.HasPrefix(u.Principal, "system:serviceaccount:") && slices.ContainsFunc(u.Also, func(a string) bool { return has(names, a) }) {
-			return true
+	acts := j.whoActs(&j.actsBefore, j.before)
+	if t.Via == "" && slices.ContainsFunc(acts.members[lower(t.Principal)], j.signs) {
+		return true
+	}
+	return slices.ContainsFunc(names, func(n string) bool {
+		return len(acts.accounts(n)) > 0 || slices.ContainsFunc(acts.as[lower(n)], func(u *Tie) bool {
+			return u.Kind == KindCredential || renewerWord(u.Who) || u.Kind == KindTrust && runs(u)
+		})
+	})
+}
+
+// actors are the ties of one side by whom they are about.
+type actors struct {
+	as      map[string][]*Tie // all, by principal
+	members map[string][]*Tie // what somebody holds as a member, by the group
+	other   map[string][]*Tie // trusts in service accounts of a cluster, by each other name they have
+}
+
+// accounts are the trusts in service accounts that have a name besides, the whole of it or what stands after its kind.
+func (a *actors) accounts(n string) []*Tie {
+	_, plain, _ := strings.Cut(n, ":")
+	if plain == "" {
+		return a.other[lower(n)]
+	}
+	return slices.Concat(a.other[lower(n)], a.other[lower(plain)])
+}
+
+// whoActs indexes the ties of one side the first time it is asked for.
+func (j *judge) whoActs(memo **actors, ties []Tie) *actors {
+	if *memo != nil {
+		return *memo
+	}
+	a := &actors{as: map[string][]*Tie{}, members: map[string][]*Tie{}, other: map[string][]*Tie{}}
+	for i := range ties {
+		u := &ties[i]
+		a.as[lower(u.Principal)] = append(a.as[lower(u.Principal)], u)
+		if u.Via != "" {
+			a.members[lower(u.Via)] = append(a.members[lower(u.Via)], u)
 		}
-		if u.Via != "" && alike(u.Via, t.Principal) && t.Via == "" && j.signs(u) {
-			return true
-		}
-		if !slices.ContainsFunc(names, func(n string) bool { return alike(n, u.Principal) }) {
-			continue
-		}
-		if u.Kind == KindCredential || renewerWord(u.Who) || u.Kind == KindTrust && runs(u) {
-			return true
+		if u.Kind == KindTrust && strings.HasPrefix(u.Principal, "system:serviceaccount:") {
+			for _, n := range u.Also {
+				a.other[lower(n)] = append(a.other[lower(n)], u)
+			}
 		}
 	}
-	return false
+	*memo = a
+	return a
 }
 
 // runs reports whether a trust is in something that runs all the time, a workload in a cluster or a machine, and not in a

@@ -136,7 +136,11 @@ func (j *judge) untouched(t *Tie) *Tie {
 	if t.From.Change.Do != NoOp {
 		return nil
 	}
-	for _, u := range j.will[t.key()] {
+	now := j.will[t.key()]
+	if slices.Contains(t.Unknown, PartPrincipal) { // an object without an id, which no plan should have
+		now = j.open[t.Kind]
+	}
+	for _, u := range now {
 		if u.From.Change == t.From.Change && t.Same(u) && alike(t.Permission, u.Permission) && slices.Equal(t.Unknown, u.Unknown) && (t.Doubt == u.Doubt || u.Certain) && j.taken(u) == nil {
 			return u
 		}

@@ -44,10 +44,13 @@ type judge struct {
 	gone map[*Change]bool
 	// exclusive are the authoritative grants that the plan creates or changes.
 	exclusive []*Tie
+	// actsBefore and actsAfter are the two sides' ties by whom they are about; nil before anybody asked.
+	actsBefore, actsAfter *actors
 	// mute says that nothing in the plan is about DNS or renewal; nil before anybody asked.
 	mute *bool
-	// renewing remembers who is seen to renew, by principal.
+	// renewing remembers who is seen to renew, by principal; renew are their grants. Nil before anybody asked.
 	renewing map[string]bool
+	renew    []*Tie
 	found    []judged
 }
 
@@ -200,9 +203,9 @@ func (j *judge) verdict() Verdict {
 		return cmp.Or(cmp.Compare(rank(b.Class), rank(a.Class)), cmp.Compare(a.Address, b.Address))
 	})
 	v := Verdict{Class: Safe, Findings: []Finding{}}
-	seen := map[string]bool{}
-	for i, f := range j.found {
-		if seen[f.Fingerprint] || j.follows(f) || slices.ContainsFunc(j.found[:i], f.repeats) {
+	others, seen := index(j.found), map[string]bool{}
+	for _, f := range j.found {
+		if others.repeats(f) || seen[f.Fingerprint] || others.follows(f) {
 			continue
 		}
 		seen[f.Fingerprint] = true
@@ -212,43 +215,6 @@ func (j *judge) verdict() Verdict {
 		v.Class = v.Findings[0].Class
 	}
 	return v
-}
-
-// follows reports whether a finding is but a consequence of another one: what an identity holds goes with the identity,
-// what is granted on a zone with the zone, and what the members of a group hold with the group's grant.
-func (j *judge) follows(f judged) bool {
-	t := f.tie
-	if t == nil || f.Class == Blocked || f.Class == Safe {
-		return false
-	}
-	for _, g := range j.found {
-		u := g.tie
-		switch {
-		case u == nil || u == t:
-		case slices.Contains(g.moved, t):
-			return true
-		case slices.Contains(g.heirs, t.From.Change) && (bound(t.Kind) || f.Class == Unknown):
-			return true
-		case len(g.heirs) > 0 && u.Kind == KindIdentity && u.From.Change == t.From.Change && bound(t.Kind) && alike(u.Principal, t.Principal):
-			return true
-		case u.Kind == KindIdentity && t.Kind != KindIdentity && (g.Class == Lost || g.Class == f.Class && (u.From.Change == t.From.Change || g.beside && f.beside)) && alike(u.Principal, t.Principal) && bound(t.Kind):
-			return true
-		case u.Kind == KindSolver && t.Kind == KindTrust && u.From.Change == t.From.Change && g.Class == Gap && f.Class == Gap:
-			return true
-		case u.Kind == KindZone && t.Kind == KindGrant && g.Class == Lost && len(u.Scope) > 0 && u.Scope.Covers(t.Scope):
-			return true
-		case t.Via != "" && u.Kind == KindGrant && u.Via == "" && alike(u.Principal, t.Via) && u.Scope.Covers(t.Scope):
-			return true
-		}
-	}
-	return false
-}
-
-// repeats reports whether a finding tells of the same thing already: of the same resource, or of the same identity (an
-// application and its service principal).
-func (f judged) repeats(g judged) bool {
-	t, u := f.tie, g.tie
-	return t != nil && u != nil && t.Kind != KindGrant && t.Kind != KindBlock && t.key() == u.key() && (t.From.Change == u.From.Change || t.Kind == KindIdentity)
 }
 
 // bound are the kinds that name an identity and go with it.

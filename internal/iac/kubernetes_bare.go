@@ -2,6 +2,7 @@ package iac
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -52,23 +53,30 @@ func (s *State) granted(o object) bool {
 // issuedAs reports whether an issuer of this side names a client id.
 func (s *State) issuedAs(client string) bool {
 	client = lower(client)
-	for _, kind := range []string{"kubernetes_manifest", "kubectl_manifest"} {
-		for _, r := range s.Of(kind) {
-			p := s.document(r)
-			if p.kind != "issuer" && p.kind != "clusterissuer" {
-				continue
-			}
-			if text, err := json.Marshal(p.body); err == nil && strings.Contains(strings.ToLower(string(text)), client) {
-				return true
+	return slices.ContainsFunc(s.issuerTexts(), func(text string) bool { return strings.Contains(text, client) })
+}
+
+// issuerTexts is all that issuers say, in small letters: manifests of them, and the values of charts that make some.
+func (s *State) issuerTexts() []string {
+	return once(s, "issuer texts", func() (out []string) {
+		for _, kind := range []string{"kubernetes_manifest", "kubectl_manifest"} {
+			for _, r := range s.Of(kind) {
+				p := s.document(r)
+				if p.kind != "issuer" && p.kind != "clusterissuer" {
+					continue
+				}
+				if text, err := json.Marshal(p.body); err == nil {
+					out = append(out, strings.ToLower(string(text)))
+				}
 			}
 		}
-	}
-	for _, r := range s.Of("helm_release") {
-		for _, v := range r.Texts("values") {
-			if makesIssuers(r) && len(v) <= maxYAML && strings.Contains(strings.ToLower(v), client) {
-				return true
+		for _, r := range s.Of("helm_release") {
+			for _, v := range r.Texts("values") {
+				if makesIssuers(r) && len(v) <= maxYAML {
+					out = append(out, strings.ToLower(v))
+				}
 			}
 		}
-	}
-	return false
+		return out
+	})
 }

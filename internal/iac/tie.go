@@ -44,8 +44,8 @@ func (p Path) Covers(q Path) bool {
 	if len(p) > len(q) {
 		return false
 	}
-	for i := range p {
-		if !alike(p[i], q[i]) {
+	for i := len(p) - 1; i >= 0; i-- { // what is near the top is the same for most
+		if p[i] != q[i] && !alike(p[i], q[i]) {
 			return false
 		}
 	}
@@ -56,6 +56,9 @@ func (p Path) Covers(q Path) bool {
 func (p Path) Overlaps(q Path) bool { return p.Covers(q) || q.Covers(p) }
 
 func (p Path) String() string { return "/" + strings.Join(p, "/") }
+
+// key is the same for paths that cover each other, and only for them.
+func (p Path) key() string { return lower(strings.Join(p, "\x00")) }
 
 // Part is a part of a tie that a plan may not know.
 type Part string
