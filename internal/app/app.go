@@ -274,7 +274,7 @@ func (a *App) Run(ctx context.Context) error {
 		Handler: inTime(a.web.Handler()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
-	listener := newFairListener(a.listener, a.log, a.now)
+	listener := newFairListener(a.listener, "the dashboard", a.log, a.now)
 	background("serve the dashboard", func(context.Context) error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// maxConnections leaves sockets for the patrol and for pages, however many knock at the dashboard.
+	// maxConnections leaves sockets for the patrol and for pages, however many knock at the dashboard or the responder.
 	maxConnections = 512
 	// maxOfOne is how many of them one client may hold: an address, or an IPv6 /64, in which whoever has one address has
 	// them all (RFC 7421). A proxy in front of many people is one client, too; each page that is watched live takes one.
@@ -24,8 +24,9 @@ const (
 // let a single client keep everybody out.
 type fairListener struct {
 	net.Listener
-	log *slog.Logger
-	now func() time.Time
+	what string // that is listened for
+	log  *slog.Logger
+	now  func() time.Time
 
 	mu      sync.Mutex
 	clients map[netip.Prefix]int
@@ -35,8 +36,8 @@ type fairListener struct {
 	logged  time.Time // when that was
 }
 
-func newFairListener(l net.Listener, log *slog.Logger, now func() time.Time) *fairListener {
-	return &fairListener{Listener: l, log: log, now: now, clients: map[netip.Prefix]int{}}
+func newFairListener(l net.Listener, what string, log *slog.Logger, now func() time.Time) *fairListener {
+	return &fairListener{Listener: l, what: what, log: log, now: now, clients: map[netip.Prefix]int{}}
 }
 
 // Accept returns the next connection that there is room for.
@@ -72,7 +73,7 @@ func (l *fairListener) take(who netip.Prefix, far bool) bool {
 	}
 	l.refused++
 	if now := l.now(); now.Sub(l.logged) >= time.Minute || now.Before(l.logged) {
-		l.log.Warn("connections to the dashboard refused: too many at once", "latest", who.Addr(), "held_by_it", l.clients[who], "held", l.total+l.local, "refused", l.refused)
+		l.log.Warn("connections to "+l.what+" refused: too many at once", "latest", who.Addr(), "held_by_it", l.clients[who], "held", l.total+l.local, "refused", l.refused)
 		l.logged, l.refused = now, 0
 	}
 	return false

@@ -36,7 +36,7 @@ func (f from) RemoteAddr() net.Addr { return f.addr }
 func TestOneClientDoesNotHoldAllConnections(t *testing.T) {
 	inner, now := &callers{}, time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	var log bytes.Buffer
-	l := newFairListener(inner, slog.New(slog.NewTextHandler(&log, nil)), func() time.Time { return now })
+	l := newFairListener(inner, "the dashboard", slog.New(slog.NewTextHandler(&log, nil)), func() time.Time { return now })
 	comes := func(ip string, n int) (let []net.Conn) {
 		for range n {
 			inner.come = append(inner.come, &net.TCPAddr{IP: net.ParseIP(ip), Port: 40000})

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -123,6 +124,7 @@ func (b *builder) renewer(name string, d config.Renewer) (*renewer, error) {
 	}
 	if c := d.Challenge(); c == config.ChallengeHTTP || c == config.ChallengeALPN {
 		o := renew.ResponderOptions{HTTP: []string{":80"}, TLS: []string{":443"}, Logger: b.log}
+		o.Share = func(l net.Listener) net.Listener { return newFairListener(l, "the responder", b.log, b.now) }
 		if d.Responder != nil && d.Responder.HTTP != "" {
 			o.HTTP = []string{d.Responder.HTTP}
 		}

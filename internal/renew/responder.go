@@ -15,7 +15,6 @@ import (
 
 	"github.com/mholt/acmez/v3"
 	"github.com/miekg/dns"
-	"golang.org/x/net/netutil"
 
 	"github.com/notafter/notafter/internal/assure"
 )
@@ -23,7 +22,6 @@ import (
 // Bounds of the responder. A CA looks from a handful of places; nobody else has business there.
 const (
 	maxTokens    = 4096
-	maxVisitors  = 64
 	visitTimeout = 10 * time.Second
 )
 
@@ -32,6 +30,9 @@ type ResponderOptions struct {
 	// HTTP and TLS are the addresses, "host:port", to listen on for http-01 and tls-alpn-01. CAs come to the ports 80 and
 	// 443 and no others; something in front may lead them here.
 	HTTP, TLS []string
+	// Share, when not nil, wraps each listener and bounds how many visitors there are at a time, so that nobody who comes
+	// and says nothing keeps the CA out.
+	Share func(net.Listener) net.Listener
 	// Always listens from [Responder.Open] to Close instead of only while challenges are pending.
 	Always bool
 	Logger *slog.Logger // nil means none
@@ -105,7 +106,7 @@ func (r *Responder) adjust() error {
 			r.http.stop()
 			r.http = nil
 		} else {
-			l, err := listen(r.o.HTTP, r.serveHTTP)
+			l, err := r.listen(r.o.HTTP, r.serveHTTP)
 			if err != nil {
 				return err
 			}
@@ -117,7 +118,7 @@ func (r *Responder) adjust() error {
 			r.tls.stop()
 			r.tls = nil
 		} else {
-			l, err := listen(r.o.TLS, r.serveTLS)
+			l, err := r.listen(r.o.TLS, r.serveTLS)
 			if err != nil {
 				return err
 			}
@@ -226,7 +227,7 @@ type listening struct {
 	served    sync.WaitGroup
 }
 
-func listen(addrs []string, serve func(ctx context.Context, l net.Listener)) (*listening, error) {
+func (r *Responder) listen(addrs []string, serve func(ctx context.Context, l net.Listener)) (*listening, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	out := &listening{stopped: cancel}
 	for _, a := range addrs {
@@ -236,7 +237,9 @@ func listen(addrs []string, serve func(ctx context.Context, l net.Listener)) (*l
 			return nil, fmt.Errorf("listen for the CA at %s: %w", a, err)
 		}
 		out.listeners = append(out.listeners, l)
-		l = netutil.LimitListener(l, maxVisitors)
+		if r.o.Share != nil {
+			l = r.o.Share(l)
+		}
 		out.served.Go(func() { serve(ctx, l) })
 	}
 	return out, nil

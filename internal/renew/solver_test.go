@@ -3,11 +3,13 @@ package renew
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -177,6 +179,44 @@ func TestResponderServesNothingElse(t *testing.T) {
 	wantTrouble(t, err, assure.RenewalFailing, assure.TroubleBroken)
 	r.Close()
 	r.Close()
+}
+
+// Whoever shares out the connections decides who gets one, at each address.
+func TestResponderSharesItsConnections(t *testing.T) {
+	t.Parallel()
+	r := NewResponder(ResponderOptions{
+		HTTP: []string{"127.0.0.1:0", "127.0.0.1:0"}, TLS: []string{"127.0.0.1:0"}, Always: true,
+		Share: func(l net.Listener) net.Listener { return turnsAway{l} },
+	})
+	if err := r.Open(); err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	web, handshake := r.Addrs()
+	for _, at := range append(web, handshake...) {
+		c, err := net.Dial("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s was not turned away: %v", at, err)
+		}
+		_ = c.Close()
+	}
+}
+
+// turnsAway lets nobody in.
+type turnsAway struct{ net.Listener }
+
+func (l turnsAway) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		_ = c.Close()
+	}
 }
 
 func TestResponderThatCannotListen(t *testing.T) {
