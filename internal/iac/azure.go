@@ -153,21 +153,6 @@ func azureInstance(st *State, r *Side, kind, name string) *Side {
 	return nil
 }
 
-// keyOf is the key of an instance with its brackets: `["a"]`, `[0]`; empty when it has none.
-func keyOf(address string) string {
-	if !strings.HasSuffix(address, "]") {
-		return ""
-	}
-	i := strings.LastIndex(address, "[")
-	if strings.HasSuffix(address, `"]`) {
-		i = strings.LastIndex(address, `["`)
-	}
-	if i < 0 {
-		return ""
-	}
-	return address[i:]
-}
-
 // azureFind is Find by way of an index, for what is looked for again and again.
 func azureFind(st *State, attribute, value string, types ...string) *Side {
 	if value == "" {

@@ -44,31 +44,3 @@ func (s *State) referred(r *Side, attribute, kind string) *Side {
 }
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
-
-// instance splits the address of an instance from its key: `a.b["k"]` is a.b and `"k"`.
-func instance(address string) (base, key string) {
-	if !strings.HasSuffix(address, "]") {
-		return address, ""
-	}
-	depth, quoted := 0, false
-	for i := 0; i < len(address); i++ {
-		switch c := address[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '[':
-			if depth == 0 {
-				base = address[:i]
-			}
-			depth++
-		case c == ']':
-			depth--
-		}
-	}
-	if base == "" {
-		return address, ""
-	}
-	return base, address[len(base)+1 : len(address)-1]
-}

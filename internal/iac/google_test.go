@@ -72,23 +72,6 @@ func TestKeyThatReachesItsSecret(t *testing.T) {
 	expectSaid(t, said(grant, rotated, referring(secret, "data", "google_service_account_key.cm2.private_key")), "lost google_service_account_key.cm")
 }
 
-func TestInstanceOfAddress(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string][2]string{
-		"a.b":                         {"a.b", ""},
-		"a.b[0]":                      {"a.b", "0"},
-		`a.b["x"]`:                    {"a.b", `"x"`},
-		`module.m["x.y"].a.b["[\"]"]`: {`module.m["x.y"].a.b`, `"[\"]"`},
-		`module.m["x"].a.b`:           {`module.m["x"].a.b`, ""},
-		"]":                           {"]", ""},
-		"[]":                          {"[]", ""},
-	} {
-		if base, key := instance(address); base != want[0] || key != want[1] {
-			t.Errorf("instance(%s) = %q, %q; want %q", address, base, key, want)
-		}
-	}
-}
-
 func TestProjectOfADomain(t *testing.T) {
 	t.Parallel()
 	r := &Side{Change: &Change{}, Values: attrs{"account_id": "cm", "project": "example.com:shop"}}

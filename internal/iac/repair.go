@@ -87,8 +87,8 @@ func (j *judge) lostRepair(t *Tie, f fate) string {
 		return "Undo the change of " + c.Address + ". If the new one is wanted, add it as a second resource, and remove this one in a later change."
 	}
 	s := "Keep " + c.Address + " in the code."
-	if i := strings.LastIndex(c.Address, "["); strings.HasSuffix(c.Address, "]") && i > 0 {
-		return fmt.Sprintf("Keep %s in the code: the key %s of its for_each or count.", c.Address, strings.Trim(c.Address[i:], "[]"))
+	if _, key := instance(c.Address); key != "" {
+		return fmt.Sprintf("Keep %s in the code: the key %s of its for_each or count.", c.Address, key)
 	}
 	if strings.Contains(c.Address, "[") {
 		return s
@@ -145,15 +145,15 @@ func (j *judge) collisionRepair(t *Tie, f fate) string {
 
 // keyed is an address whose number is replaced with a key that does not shift.
 func keyed(address string, t *Tie) string {
-	i := strings.LastIndex(address, "[")
-	if i < 0 || !strings.HasSuffix(address, "]") {
+	base, key := instance(address)
+	if key == "" {
 		return address
 	}
 	who := orElse(t.Who, t.Principal)
 	if strings.HasPrefix(who, "the ") { // "the role cert-manager"
 		who = who[strings.LastIndex(who, " ")+1:]
 	}
-	return address[:i] + "[" + quote(who) + "]"
+	return base + "[" + quote(who) + "]"
 }
 
 func incompleteRepair(p *Plan) string {
@@ -163,21 +163,17 @@ func incompleteRepair(p *Plan) string {
 	return "Make a plan without -target and of everything, and judge that."
 }
 
-func quote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"` }
+func quote(s string) string { return `"` + inQuotes.Replace(s) + `"` }
+
+// inQuotes writes what would end a string of the language, or begin a template in it.
+// https://developer.hashicorp.com/terraform/language/expressions/strings
+var inQuotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "${", "$${", "%{", "%%{")
 
 func orElse(s, other string) string {
 	if s == "" {
 		return other
 	}
 	return s
-}
-
-// resourceName is the name of a resource, without module and key.
-func resourceName(address string) string {
-	if i := strings.Index(address, "["); i > 0 && strings.HasSuffix(address, "]") && !strings.Contains(address[i:], "].") {
-		address = address[:i]
-	}
-	return address[strings.LastIndex(address, ".")+1:]
 }
 
 // idOf is the id of the object of a change that is the cause of what happens to a tie.

@@ -2,6 +2,7 @@ package iac
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -49,13 +50,12 @@ func (j *judge) moved(c, d *Change, to string) string {
 	if c.Reason == "delete_because_no_module" && to == d.Address && c.Previous == "" && c.Module != "" && d.Module != "" &&
 		strings.TrimPrefix(c.Address, c.Module) == strings.TrimPrefix(d.Address, d.Module) {
 		from, to = c.Module, d.Module
-		for { // what lies in both below the one that is called otherwise
-			i, k := strings.LastIndex(from, ".module."), strings.LastIndex(to, ".module.")
-			if i < 0 || k < 0 || from[i:] != to[k:] {
-				break
-			}
-			from, to = from[:i], to[:k]
+		// What lies in both below the one that is called otherwise stays as it is: segments are pairs of "module" and a name.
+		a, b := segments(from), segments(to)
+		for len(a) > 2 && len(b) > 2 && slices.Equal(a[len(a)-2:], b[len(b)-2:]) {
+			a, b = a[:len(a)-2], b[:len(b)-2]
 		}
+		from, to = strings.Join(a, "."), strings.Join(b, ".")
 	}
 	if !j.since(c, 1, 0) {
 		return "  " + tool(c) + " state mv " + quoted(from) + " " + quoted(to)
