@@ -221,7 +221,8 @@ func FuzzReaders(f *testing.F) {
 	seed(record53(zone1, "_acme-challenge.example.com", "CAA", `0 issue "x"`, "0", `0 issuewild ";"`))
 	seed(token4([]string{dnsWriteGroup}, "*"))
 	seed(token5([]string{dnsWriteGroup, zoneReadGroup}, cfZone))
-	seed(attrs{"policy": []any{attrs{"permission_groups": []string{dnsWriteGroup}, "resources": attrs{"com.cloudflare.api.account.": ""}}}}) // a token with no id
+	seed(attrs{"policy": []any{attrs{"permission_groups": []string{dnsWriteGroup}, "resources": attrs{"com.cloudflare.api.account.": ""}}}})
+	seed(attrs{"policy": `{"StAtement":[{"ACtion":["route53:C*A*********C***C*******"],"EffeCt":"Allow","ResourCe":["A***A*************hostedZone/0"]}]}`})
 	seed(attrs{"identity": []any{attrs{"oidc": []any{attrs{"issuer": "https://" + awsIssuer}}}}, "inline_policy": []any{1, attrs{"name": "x", "policy": 1}}})
 	var types []string
 	for _, m := range []map[string]reader{awsReaders, cloudflareReaders} {
@@ -234,6 +235,9 @@ func FuzzReaders(f *testing.F) {
 		var values attrs
 		if len(raw) > 4096 || json.Unmarshal([]byte(raw), &values) != nil || values == nil {
 			return
+		}
+		if id, _ := values["id"].(string); id == "" {
+			values["id"] = "x-1" // what exists has an id
 		}
 		var same, gone []Change
 		for _, k := range types {
