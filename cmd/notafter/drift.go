@@ -152,7 +152,7 @@ func unasked(list []provable, asked []assure.Attempt, grants []grant) (out []una
 			continue
 		}
 		u := unaskedOf{list[i].renewer, a.Certificate, clip(detailOf(a), 300)}
-		if t := blindIn(a); t != nil {
+		if t := a.Blind(); t != nil {
 			u.Why = clip(t.Detail, 300)
 		}
 		told := slices.ContainsFunc(grants, func(g grant) bool { return g.Renewer == u.Renewer && g.Verdict != assure.Upheld })

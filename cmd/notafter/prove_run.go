@@ -236,7 +236,7 @@ func (r *prover) answer(c *proving, began time.Time) bool {
 		}
 		r.say(c, a, "allowed", "")
 		return true
-	case blindIn(a) != nil:
+	case a.Blind() != nil:
 		r.say(c, a, "nothing to be seen so far", "It is asked again until %s.", stampOf(r.deadline))
 	case a.Outcome == assure.Failed && !r.passing(c, a):
 		r.say(c, a, "refused", "")
@@ -298,21 +298,6 @@ func (r *prover) passing(c *proving, a assure.Attempt) bool {
 	return true
 }
 
-// blindIn is what kept an attempt from seeing anything, when that is all that is known: whoever cannot see a top-level
-// domain learns nothing from what else does not answer. Nil otherwise.
-func blindIn(a assure.Attempt) (found *assure.Trouble) {
-	for _, s := range a.Steps {
-		switch {
-		case s.Outcome != assure.Failed:
-		case s.Trouble.Blind():
-			found = s.Trouble
-		case s.Trouble != nil && s.Trouble.Class != assure.TroubleTransient:
-			return nil
-		}
-	}
-	return found
-}
-
 // conclude makes a verdict of a certificate whose answer counts; what may pass by itself stays open.
 func (r *prover) conclude(c *proving) {
 	works := !c.unasked()
@@ -349,8 +334,8 @@ func (r *prover) giveUp(why string) {
 			a, ok := c.last[rung]
 			switch {
 			case !ok:
-			case blindIn(a) != nil:
-				t := blindIn(a)
+			case a.Blind() != nil:
+				t := a.Blind()
 				c.why = strings.TrimRight(t.Detail+". "+t.Remedy, ". ")
 			case a.Outcome == assure.Failed:
 				c.verdict, c.why = assure.Broken, ""
@@ -395,7 +380,7 @@ func (r *prover) proven(c *proving) provenCert {
 			outcome = assure.Skipped
 		}
 		out.Rungs = append(out.Rungs, provenRung{rung, a.Ended.UTC(), outcome, clip(detailOf(a), 300)})
-		if c.verdict == assure.Upheld || a.Outcome == assure.Done || blindIn(a) != nil {
+		if c.verdict == assure.Upheld || a.Outcome == assure.Done || a.Blind() != nil {
 			continue
 		}
 		for _, f := range findingsOf(a, cmp.Or(c.renewer, "of "+c.name), r.now()) {

@@ -205,8 +205,8 @@ func TestStepsOfSeveralStayTogether(t *testing.T) {
 	}
 }
 
-// Whoever can see nothing of DNS does not know that renewal is cut.
-func TestProveWithoutSight(t *testing.T) {
+// Whoever can see nothing of DNS does not know that renewal is cut, or would not work.
+func TestWithoutSight(t *testing.T) {
 	g := newProvingGround(t)
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -224,7 +224,12 @@ func TestProveWithoutSight(t *testing.T) {
 	if err := os.WriteFile(g.file, []byte(blind), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, _ := g.run(exitUnknown, "prove", "-c", g.file, "--settle", "0s", "--timeout", "1s", "--interval", "300ms")
+	out, _ := g.run(exitUnknown, "rehearse", "-c", g.file, "shop")
+	says(t, out, "L0", "L3", "could not be determined in", "Whether the next renewal of shop would work could not be determined: the resolvers that are asked", "Let this machine reach a resolver that answers")
+	if strings.Contains(out, "would not work") || strings.Contains(out, "did not work") {
+		t.Errorf("what was not seen is called a failure:\n%s", out)
+	}
+	out, _ = g.run(exitUnknown, "prove", "-c", g.file, "--settle", "0s", "--timeout", "1s", "--interval", "300ms")
 	says(t, out, "? Whether shop can be renewed could not be determined: the resolvers that are asked ("+conn.LocalAddr().String()+") are blind", "Let this machine reach a resolver that answers")
 	if strings.Contains(out, "Renewal is cut") || strings.Contains(out, "may be seen only in some minutes") {
 		t.Errorf("it says more than it knows:\n%s", out)

@@ -130,6 +130,21 @@ type Attempt struct {
 	Fingerprint string      `json:"fingerprint_sha256,omitempty"` // of the certificate that came of it
 }
 
+// Blind is what kept an attempt from seeing anything, when that is all that is known: whoever cannot see a top-level domain
+// learns nothing from what else does not answer. Nil otherwise.
+func (a Attempt) Blind() (found *Trouble) {
+	for _, s := range a.Steps {
+		switch {
+		case s.Outcome != Failed && s.Outcome != Unclear:
+		case s.Trouble.Blind():
+			found = s.Trouble
+		case s.Outcome == Failed && s.Trouble != nil && s.Trouble.Class != TroubleTransient:
+			return nil
+		}
+	}
+	return found
+}
+
 // Pending is a TXT value that is about to be, or was, written somewhere and is to be withdrawn. It is a row before it is
 // a request, so that a process that dies leaves nothing behind in anybody's zone.
 type Pending struct {

@@ -129,6 +129,8 @@ func rehearsalRule(b *bench, fact Fact) bool {
 			continue
 		case Unclear:
 			b.j.Complete = false
+		case Failed:
+			b.j.Complete = b.j.Complete && !s.Trouble.Blind()
 		}
 		t := s.Trouble
 		if t == nil {
@@ -302,7 +304,7 @@ func (p *promise) impact() string {
 // step files what one step found, once for each reason and cause.
 func (p *promise) step(s Step, t *Trouble) {
 	verdict := Broken
-	if s.Outcome == Unclear {
+	if s.Outcome == Unclear || t.Blind() {
 		verdict = Unknown
 	}
 	p.file(verdict, t, s.Target)
@@ -320,12 +322,12 @@ func (p *promise) file(v Verdict, t *Trouble, target string) {
 	}
 	p.filed[k] = true
 	f := p.finding(reason, cause, p.stage(t, false))
-	f.Summary = p.summary(t, target)
+	f.Summary = p.summary(v, t, target)
 	f.Action = firstOf([]string{sentence(clip(t.Remedy, 240))}, remedyOf(reason, p.name))
 	p.add(v, f)
 }
 
-func (p *promise) summary(t *Trouble, target string) string {
+func (p *promise) summary(v Verdict, t *Trouble, target string) string {
 	at := clip(firstOf([]string{t.Scope}, target), 160)
 	who := "it"
 	if t.Identity != "" {
@@ -346,9 +348,14 @@ func (p *promise) summary(t *Trouble, target string) string {
 		return fmt.Sprintf("Whether the renewer %s may still write DNS at %s could not be determined: %s.", clip(p.renewer, 60), at, what)
 	}
 	if at != "" && !strings.Contains(what, at) {
-		return fmt.Sprintf("The next renewal of %s would not work at %s: %s.", p.name, at, what)
+		at = " at " + at
+	} else {
+		at = ""
 	}
-	return fmt.Sprintf("The next renewal of %s would not work: %s.", p.name, what)
+	if v == Unknown {
+		return fmt.Sprintf("Whether the next renewal of %s would work%s could not be determined: %s.", p.name, at, what)
+	}
+	return fmt.Sprintf("The next renewal of %s would not work%s: %s.", p.name, at, what)
 }
 
 // credential files the end of a credential that comes before the next renewal is safely over.

@@ -42,10 +42,13 @@ func (at *attempt) copy() assure.Attempt {
 	return a
 }
 
-// step adds one. That it cannot be written down now is no reason to stop: the whole attempt is written at its end.
+// step adds one. Of a rehearsal, what was not to be seen did not fail: nothing is known of it. That it cannot be written down now is no reason to stop: the whole attempt is written at its end.
 func (at *attempt) step(s assure.Step) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
+	if s.Outcome == assure.Failed && s.Trouble.Blind() && at.a.Kind != assure.AttemptRenewal {
+		s.Outcome = assure.Unclear
+	}
 	at.a.Steps = append(at.a.Steps, s)
 	_ = at.put()
 	at.k.o.Progress(at.copy())
@@ -88,7 +91,7 @@ func (at *attempt) end(o assure.Outcome, fingerprint string) (assure.Attempt, er
 	return at.copy(), err
 }
 
-// outcome is the worst of its steps.
+// outcome is the worst of its steps. What fails in a way that may pass says nothing beside a blindness.
 func (at *attempt) outcome() assure.Outcome {
 	at.mu.Lock()
 	defer at.mu.Unlock()
@@ -96,6 +99,9 @@ func (at *attempt) outcome() assure.Outcome {
 	for _, s := range at.a.Steps {
 		switch s.Outcome {
 		case assure.Failed:
+			if at.a.Kind != assure.AttemptRenewal && at.a.Blind() != nil {
+				return assure.Unclear
+			}
 			return assure.Failed
 		case assure.Unclear:
 			o = assure.Unclear
