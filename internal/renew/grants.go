@@ -64,7 +64,7 @@ func (k *Keeper) noteGrants(ctx context.Context, j *Job, steps []assure.Step) {
 	if first && k.firstToLose(j, assure.SubjectGrants) {
 		k.alarm[j.Renewer] = now
 	}
-	st.note(assure.SubjectGrants, now, outcome)
+	st.note(assure.SubjectGrants, now, outcome, steps)
 	k.mu.Unlock()
 	if !first {
 		return

@@ -249,7 +249,7 @@ func (k *Keeper) rungDue(j *Job, st *standing, now time.Time) assure.AttemptKind
 		case st.mended(r), k.renewedSince(j.Renewer, r.last):
 			every = 0
 		default:
-			every /= 3
+			every = r.again(every)
 		}
 		every = max(every, time.Second)
 		if r.last.IsZero() && kind.Level() >= 3 && st.newest == nil {

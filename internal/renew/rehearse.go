@@ -63,7 +63,7 @@ func (k *Keeper) climb(ctx context.Context, j *Job, kind assure.AttemptKind, by 
 	}
 	k.mu.Lock()
 	st := k.state[j.Certificate]
-	st.note(kind, a.Ended, a.Outcome)
+	st.note(kind, a.Ended, a.Outcome, a.Steps)
 	if lostIn(a) != nil && k.firstToLose(j, kind) {
 		k.alarm[j.Renewer] = a.Ended
 	}

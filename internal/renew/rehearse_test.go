@@ -2,6 +2,7 @@ package renew
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -59,7 +60,7 @@ func TestRungsAreDue(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, authority.Options{})
 	k := h.keeper([]Job{h.job("shop", h.climbs(map[assure.AttemptKind]time.Duration{
-		assure.RehearseStatic: 3 * time.Hour, assure.RehearseCanary: 6 * time.Hour, assure.RehearseAuthorize: day, assure.RehearseFull: 2 * day,
+		assure.RehearseStatic: 3 * time.Hour, assure.RehearseCanary: 12 * time.Hour, assure.RehearseAuthorize: day, assure.RehearseFull: 2 * day,
 	}))})
 	st, j := k.state["shop"], k.jobs["shop"]
 	now := dawn
@@ -69,7 +70,13 @@ func TestRungsAreDue(t *testing.T) {
 			t.Errorf("%s: %q is due, want %q", when, got, want)
 		}
 	}
-	climbed := func(kind assure.AttemptKind, o assure.Outcome) { st.note(kind, now, o) }
+	climbed := func(kind assure.AttemptKind, o assure.Outcome, asked ...time.Duration) {
+		var steps []assure.Step
+		for _, d := range asked {
+			steps = append(steps, assure.Step{Outcome: o, Trouble: &assure.Trouble{RetryAfter: d}})
+		}
+		st.note(kind, now, o, steps)
+	}
 	due(assure.RehearseStatic, "at first")
 	climbed(assure.RehearseStatic, assure.Done)
 	due(assure.RehearseCanary, "after the cheapest")
@@ -77,24 +84,46 @@ func TestRungsAreDue(t *testing.T) {
 	due("", "while there is no certificate")
 	st.newest = &assure.IssuedCert{}
 	due(assure.RehearseAuthorize, "with a certificate")
-	climbed(assure.RehearseAuthorize, assure.Unclear)
+	climbed(assure.RehearseAuthorize, assure.Done)
 	due(assure.RehearseFull, "with a certificate")
 	climbed(assure.RehearseFull, assure.Done)
 	due("", "after everything")
 	now = now.Add(3 * time.Hour)
 	due(assure.RehearseStatic, "after three hours")
 	climbed(assure.RehearseStatic, assure.Failed)
-	now = now.Add(59 * time.Minute)
-	due("", "59 minutes after it failed")
-	now = now.Add(time.Minute)
-	due(assure.RehearseStatic, "an hour after it failed")
-	climbed(assure.RehearseStatic, assure.Done)
-	now = now.Add(2 * time.Hour)
-	due(assure.RehearseCanary, "six hours after the canary")
+	for i, pause := range []time.Duration{5, 5, 10, 20, 40, 60, 60} { // minutes; the last two are a third of the interval
+		now = now.Add(pause*time.Minute - time.Second)
+		due("", "before it is tried again")
+		now = now.Add(time.Second)
+		due(assure.RehearseStatic, fmt.Sprintf("after it failed %d times", i+1))
+		climbed(assure.RehearseStatic, []assure.Outcome{assure.Failed, assure.Unclear}[i%2])
+	}
+	climbed(assure.RehearseStatic, assure.Failed, 30*time.Second, 90*time.Minute)
 	climbed(assure.RehearseCanary, assure.Done)
-	now = dawn.Add(8 * time.Hour)
+	now = now.Add(90*time.Minute - time.Second)
+	due("", "while the other side wants to be left alone")
+	now = now.Add(time.Second)
+	due(assure.RehearseStatic, "after what the other side asked for")
+	climbed(assure.RehearseStatic, assure.Failed, 1000*time.Hour)
+	now = now.Add(3 * time.Hour)
+	due(assure.RehearseStatic, "after its interval, whatever was asked for")
 	climbed(assure.RehearseStatic, assure.Done)
-	due(assure.RehearseAuthorize, "a third of a day after it was unclear")
+	due("", "when it works again")
+	now = dawn.Add(day)
+	others := func() {
+		climbed(assure.RehearseStatic, assure.Done)
+		climbed(assure.RehearseCanary, assure.Done)
+	}
+	others()
+	due(assure.RehearseAuthorize, "a day after it worked")
+	climbed(assure.RehearseAuthorize, assure.Unclear)
+	now = now.Add(29 * time.Minute)
+	due("", "29 minutes after it was unclear")
+	now = now.Add(time.Minute)
+	due(assure.RehearseAuthorize, "half an hour after it was unclear")
+	climbed(assure.RehearseAuthorize, assure.Done)
+	now = now.Add(day)
+	others()
 	// What is remembered is the ledger's; a clock that ran ahead, and what was cut short, count for nothing.
 	k.learn(st, "shop", assure.RenewalState{}, nil, []assure.Attempt{
 		{Kind: assure.RehearseAuthorize, Ended: now, Outcome: assure.Skipped}, {Kind: assure.RehearseAuthorize, Ended: h.now().Add(1000 * day), Outcome: assure.Done},

@@ -25,19 +25,36 @@ type standing struct {
 
 // rung is what is known of one rung of a certificate's rehearsal.
 type rung struct {
-	last   time.Time // when it was last climbed
-	failed time.Time // when it last did not work
-	since  time.Time // since when it has not worked; zero while it does
-	mended time.Time // when it last worked again after it had not
+	last   time.Time     // when it was last climbed
+	failed time.Time     // when it last did not work
+	since  time.Time     // since when it has not worked; zero while it does
+	mended time.Time     // when it last worked again after it had not
+	asked  time.Duration // how long the other side wanted to be left alone when it last did not work
+}
+
+// soon is the shortest pause of a rung that did not work, unless a third of its interval is shorter.
+const soon = 5 * time.Minute
+
+// again is how long after it last failed a rung is tried again, of one that is climbed every so often: after half an hour of a
+// day at first, then after as long as it has not worked, so that the pauses double, up to a third of the interval. An
+// authority that is down fails all certificates at once and must not be met by all of them every few minutes. Whoever is
+// asked may want more, up to the interval.
+func (r rung) again(every time.Duration) time.Duration {
+	return max(min(every/3, max(soon, every/48, r.last.Sub(r.since))), min(r.asked, every))
 }
 
 // note keeps how an attempt that ended at a time went, unless a later one is known.
-func (st *standing) note(kind assure.AttemptKind, at time.Time, o assure.Outcome) {
+func (st *standing) note(kind assure.AttemptKind, at time.Time, o assure.Outcome, steps []assure.Step) {
 	r := st.rungs[kind]
 	if at.Before(r.last) {
 		return
 	}
-	r.last = at
+	r.last, r.asked = at, 0
+	for _, s := range steps {
+		if s.Trouble != nil {
+			r.asked = max(r.asked, s.Trouble.RetryAfter)
+		}
+	}
 	if o == assure.Done {
 		if !r.since.IsZero() {
 			r.mended = at
@@ -142,7 +159,7 @@ func (k *Keeper) learn(st *standing, name string, s assure.RenewalState, newest 
 	latest := k.o.Now().Add(time.Minute)
 	for _, a := range slices.Backward(attempts) {
 		if a.Kind.Level() >= 0 && a.Ended.After(st.rungs[a.Kind].last) && a.Ended.Before(latest) && a.Outcome != assure.Skipped {
-			st.note(a.Kind, a.Ended, a.Outcome)
+			st.note(a.Kind, a.Ended, a.Outcome, a.Steps)
 		}
 	}
 }
