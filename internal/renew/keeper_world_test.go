@@ -32,7 +32,7 @@ func newHouse(t testing.TB, o authority.Options) *house {
 	h := &house{world: newWorld(t, o), shelf: newShelf(), server: &server{}, asker: &cloud{answer: assure.Allowed}}
 	h.dns = &hand{zone: h.zone}
 	var err error
-	if h.staging, err = authority.Start(authority.Options{Resolver: h.zone.addr}); err != nil {
+	if h.staging, err = authority.Start(authority.Options{Resolver: h.zone.addr, AuthzReuse: o.AuthzReuse}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.staging.Stop)

@@ -221,6 +221,17 @@ func parseChain(text []byte) (chain, error) {
 // withdrawn when it returns, whatever happened, or stays in the journal; a certificate is returned all the same when
 // only the withdrawing did not work, and the steps say so.
 func (c *CA) Issue(ctx context.Context, r Request, solvers []Solver, report func(assure.Step)) (Issued, error) {
+	return c.issue(ctx, r, solvers, report, (*flow).place)
+}
+
+// IssueAfresh is [CA.Issue] for a rehearsal (L4): every name is proven with a challenge that is solved now, as
+// [CA.Authorize] does it.
+func (c *CA) IssueAfresh(ctx context.Context, r Request, solvers []Solver, report func(assure.Step)) (Issued, error) {
+	r.Replaces = nil // nothing will be replaced
+	return c.issue(ctx, r, solvers, report, (*flow).afresh)
+}
+
+func (c *CA) issue(ctx context.Context, r Request, solvers []Solver, report func(assure.Step), place func(*flow, context.Context) error) (Issued, error) {
 	f, err := c.begin(ctx, r, solvers, report)
 	if err != nil {
 		return Issued{}, err
@@ -229,7 +240,7 @@ func (c *CA) Issue(ctx context.Context, r Request, solvers []Solver, report func
 	if err != nil {
 		return Issued{}, &failure{&assure.Trouble{Reason: assure.RenewalFailing, Class: assure.TroubleInvalid, Detail: err.Error()}, err}
 	}
-	if err := f.place(ctx); err != nil {
+	if err := place(f, ctx); err != nil {
 		f.abandon(ctx)
 		return Issued{}, err
 	}
@@ -255,6 +266,16 @@ func (c *CA) Authorize(ctx context.Context, r Request, solvers []Solver, report 
 		return err
 	}
 	f.r.Replaces = nil // nothing will be replaced
+	if err := f.afresh(ctx); err != nil {
+		return err
+	}
+	proved := f.prove(ctx)
+	back := f.giveBack(ctx)
+	return worst(proved, f.left, back)
+}
+
+// afresh places an order with no authorization that is valid before anything was done.
+func (f *flow) afresh(ctx context.Context) error {
 	for try := 1; ; try++ {
 		if err := f.place(ctx); err != nil {
 			_ = f.giveBack(ctx) // what stopped the order is worth more than what stops this
@@ -262,17 +283,16 @@ func (c *CA) Authorize(ctx context.Context, r Request, solvers []Solver, report 
 		}
 		reused := f.reused()
 		if len(reused) == 0 {
-			break
+			return nil
 		}
-		back := f.giveBack(ctx)
-		if back != nil {
-			return back
+		if err := f.giveBack(ctx); err != nil {
+			return err
 		}
 		if try == 2 {
-			s := c.step(assure.StepValidate, strings.Join(reused, ", "))
+			s := f.c.step(assure.StepValidate, strings.Join(reused, ", "))
 			t := &assure.Trouble{
 				Reason: assure.RehearsalInconclusive, Class: assure.TroubleTransient, Scope: clip(strings.Join(reused, ", ")),
-				Detail: clip(fmt.Sprintf("%s used an older authorization again instead of looking: %s", c, strings.Join(reused, ", "))),
+				Detail: clip(fmt.Sprintf("%s used an older authorization again instead of looking: %s", f.c, strings.Join(reused, ", "))),
 				Remedy: "Rehearse again: each such authorization is given back, so that there is one fewer each time.",
 			}
 			s.fail(t)
@@ -280,7 +300,4 @@ func (c *CA) Authorize(ctx context.Context, r Request, solvers []Solver, report 
 			return t
 		}
 	}
-	proved := f.prove(ctx)
-	back := f.giveBack(ctx)
-	return worst(proved, f.left, back)
 }

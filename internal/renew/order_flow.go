@@ -410,6 +410,11 @@ func (f *flow) deactivate(ctx context.Context, states ...string) error {
 		if err == nil && z.Status != acme.StatusDeactivated {
 			err = fmt.Errorf("it is %s afterwards", clip(z.Status))
 		}
+		if err != nil { // somebody else gave it back, or the answer was lost
+			if now, e := f.dir.client.GetAuthorization(ctx, f.acct, t.authz.Location); e == nil && now.Status == acme.StatusDeactivated {
+				z, err = now, nil
+			}
+		}
 		if err != nil {
 			err = f.c.trouble(err, h, "give the authorization of "+t.name+" back")
 			s.fail(err)

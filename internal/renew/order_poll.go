@@ -247,11 +247,15 @@ func (f *flow) broken(o acme.Order) error {
 	if o.Error != nil {
 		return notAccount(f.c.trouble(*o.Error, nil, "finalize the order at "+f.c.String()))
 	}
-	return &assure.Trouble{
+	return &failure{&assure.Trouble{
 		Reason: assure.RenewalFailing, Class: assure.TroubleTransient, Scope: f.c.o.Directory,
 		Detail: fmt.Sprintf("finalize the order at %s: the order is %s", f.c, clip(o.Status)),
-	}
+	}, errOrderOver}
 }
+
+// errOrderOver is that an order came to an end without a certificate and without a word: one of its authorizations did
+// (RFC 8555 section 7.1.6).
+var errOrderOver = errors.New("the order is over")
 
 // notAccount corrects what "unauthorized" means once an order was taken: it is about the names and not about the account.
 func notAccount(err error) error {

@@ -2,7 +2,7 @@ package renew
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/notafter/notafter/internal/assure"
@@ -34,23 +34,10 @@ func (k *Keeper) full(ctx context.Context, j *Job, at *attempt) {
 		k.missed(at, err)
 		return
 	}
-	validated := 0
-	got, err := j.Staging.Issue(ctx, k.staged(j), solvers, func(s assure.Step) {
-		if s.Name == assure.StepValidate && s.Outcome == assure.Done {
-			validated++
-		}
-		at.staging(s)
-	})
+	got, err := k.ordered(ctx, j, solvers, at)
 	if err != nil {
 		k.missed(at, err)
 		return
-	}
-	if names := distinct(j.Names); validated < names {
-		k.missed(at, &assure.Trouble{
-			Reason: assure.RehearsalInconclusive, Class: assure.TroubleTransient,
-			Detail: fmt.Sprintf("the staging authority looked for %d of %s and used older authorizations for the rest", validated, count(names, "challenge")),
-			Remedy: "Nothing, if the rung authorization is climbed: it gives such authorizations back.",
-		})
 	}
 	for _, in := range j.Shadow {
 		steps, err := in.Install(ctx, j.Certificate, got.ChainPEM, got.KeyPEM)
@@ -64,12 +51,31 @@ func (k *Keeper) full(ctx context.Context, j *Job, at *attempt) {
 	}
 }
 
-func distinct(names []string) int {
-	seen := map[string]bool{}
-	for _, n := range names {
-		seen[canonical(n)] = true
+// ordered obtains a certificate of the staging authority. The rehearsal of another certificate with the same name may give
+// back an authorization between its validation and the end of this order, which ends with it: then it is placed once more.
+func (k *Keeper) ordered(ctx context.Context, j *Job, solvers []Solver, at *attempt) (Issued, error) {
+	for try := 1; ; try++ {
+		var last assure.Step // that the order was to be finalized, and was not
+		got, err := j.Staging.IssueAfresh(ctx, k.staged(j), solvers, func(s assure.Step) {
+			if s.Name == assure.StepFinalize && s.Outcome == assure.Failed {
+				last = s
+				return
+			}
+			at.staging(s)
+		})
+		if last.Name == "" {
+			return got, err
+		}
+		again := try == 1 && errors.Is(err, errOrderOver)
+		if again {
+			last.Outcome, last.Trouble = assure.Skipped, nil
+			last.Detail = "an authorization of the order was given back meanwhile, as rehearsals do; it is placed once more"
+		}
+		at.staging(last)
+		if !again {
+			return got, err
+		}
 	}
-	return len(seen)
 }
 
 // stageable reports whether an order can be rehearsed at the staging authority, and says why when it cannot.

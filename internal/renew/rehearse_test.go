@@ -54,6 +54,47 @@ func TestRehearsalTouchesNothing(t *testing.T) {
 	}
 }
 
+// A dress rehearsal makes the authority look, whatever older authorizations there are. Another certificate's rehearsal may
+// give back one that it is using: the order is placed once more.
+func TestDressRehearsalsProveAfresh(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, authority.Options{AuthzReuse: 100})
+	job := h.job("shop", h.climbs(h.ladder()), func(j *Job) { j.Shadow = []Installer{&server{}} })
+	meddles, given := false, 0
+	var k *Keeper
+	k = h.keeper([]Job{job}, func(o *KeeperOptions) {
+		o.Progress = func(a assure.Attempt) {
+			if n := len(a.Steps); !meddles || a.Kind != assure.RehearseFull || n == 0 || a.Steps[n-1].Name != assure.StepValidate {
+				return
+			}
+			meddles = false
+			solver, err := k.dnsSolver(&job, "another rehearsal")
+			if err == nil {
+				err = job.Staging.Authorize(deadline(t), k.staged(&job), []Solver{solver}, func(s assure.Step) {
+					if s.Name == assure.StepDeactivate {
+						given++
+					}
+				})
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	h.attempt(k, "shop", false)
+	for range 2 { // the second finds the authorization of the first, and makes the authority look again
+		if a := h.rehearse(k, "shop", assure.RehearseFull)[0]; a.Outcome != assure.Done || strings.Count(trail(a), "present:done") != 1 {
+			t.Fatalf("undisturbed: %s %s", a.Outcome, trail(a))
+		}
+	}
+	meddles = true
+	a := h.rehearse(k, "shop", assure.RehearseFull)[0]
+	if a.Outcome != assure.Done || given == 0 || !strings.Contains(trail(a), "finalize:skipped") || !strings.Contains(trail(a), "finalize:done") {
+		t.Errorf("%d given back: %s %s", given, a.Outcome, trail(a))
+	}
+	h.tidy()
+}
+
 // Rungs are climbed on time, what failed sooner, what is off never, and an order is rehearsed only after the first
 // certificate.
 func TestRungsAreDue(t *testing.T) {
