@@ -59,45 +59,36 @@ func TestAuthorizeProvesAndGivesBack(t *testing.T) {
 	w.clean()
 }
 
+// An older authorization is given back and the order placed once more, also where another rehearsal gave it back a moment
+// before and the CA refuses to do it twice.
 func TestAuthorizeTriesOnceMoreWhenTheCADidNotLook(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, authority.Options{AuthzReuse: 100})
-	c := w.ca()
-	if _, err := c.Issue(deadline(t), Request{Names: []string{"a.example"}}, w.dns(), nil); err != nil {
-		t.Fatal(err)
+	refuse := authority.Problem(400, "malformed", "only valid and pending authorizations can be deactivated", "")
+	for name, faults := range map[string][]authority.Fault{
+		"it is given back": nil,
+		"it is given back already": {{At: authority.Authorization, After: 1, Do: func(rw http.ResponseWriter, r *http.Request, pass http.Handler) {
+			pass.ServeHTTP(httptest.NewRecorder(), r)
+			refuse(rw, r, pass)
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, authority.Options{AuthzReuse: 100})
+			c := w.ca()
+			if _, err := c.Issue(deadline(t), Request{Names: []string{"a.example"}}, w.dns(), nil); err != nil {
+				t.Fatal(err)
+			}
+			w.proxy.Add(faults...)
+			var s steps
+			if err := c.Authorize(deadline(t), Request{Names: []string{"a.example"}}, w.dns(), s.add); err != nil {
+				t.Fatal(err)
+			}
+			if want := "order:done deactivate:done order:done present:done propagation:done validate:done withdraw:done deactivate:done"; s.text() != want {
+				t.Errorf("steps are %s, want %s", s.text(), want)
+			}
+			w.clean()
+		})
 	}
-	var s steps
-	if err := c.Authorize(deadline(t), Request{Names: []string{"a.example"}}, w.dns(), s.add); err != nil {
-		t.Fatal(err)
-	}
-	if want := "order:done deactivate:done order:done present:done propagation:done validate:done withdraw:done deactivate:done"; s.text() != want {
-		t.Errorf("steps are %s, want %s", s.text(), want)
-	}
-	w.clean()
-}
-
-// Another rehearsal gave the same older authorization back a moment before, and the CA refuses to do it twice: it is gone,
-// and that is no failure.
-func TestAnAuthorizationThatIsGivenBackAlready(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, authority.Options{AuthzReuse: 100})
-	c := w.ca()
-	if _, err := c.Issue(deadline(t), Request{Names: []string{"a.example"}}, w.dns(), nil); err != nil {
-		t.Fatal(err)
-	}
-	no := authority.Problem(400, "malformed", "only valid and pending authorizations can be deactivated", "")
-	w.proxy.Add(authority.Fault{At: authority.Authorization, After: 1, Do: func(rw http.ResponseWriter, r *http.Request, pass http.Handler) {
-		pass.ServeHTTP(httptest.NewRecorder(), r)
-		no(rw, r, pass)
-	}})
-	var s steps
-	if err := c.Authorize(deadline(t), Request{Names: []string{"a.example"}}, w.dns(), s.add); err != nil {
-		t.Fatal(err)
-	}
-	if want := "order:done deactivate:done order:done present:done propagation:done validate:done withdraw:done deactivate:done"; s.text() != want {
-		t.Errorf("steps are %s, want %s", s.text(), want)
-	}
-	w.clean()
 }
 
 // TestReuseIsInconclusive has the CA hold several valid authorizations for one name, from orders that were open at the
